@@ -1,0 +1,1 @@
+"""What can be set: settings from the environment and strict models of the YAML presets."""

@@ -1,0 +1,1 @@
+"""GPT-SoVITS as PyTorch modules: phones and tensors in, tensors out."""

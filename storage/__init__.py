@@ -1,0 +1,1 @@
+"""The object store, the library of voices and the records of runs."""

@@ -1,0 +1,1 @@
+"""Plain steps, one a module: read, plan, speak, assemble, master, package."""
