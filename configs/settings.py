@@ -1,0 +1,73 @@
+"""Where things are kept and how hard to work: read from VOXLOOM_* environment variables."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from configs.errors import UsageError
+
+PREFIX = "VOXLOOM_"
+
+
+class Settings(BaseSettings):
+    """One field is one environment variable: `VOXLOOM_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_path("voxloom")),
+        description="folder of voices, takes, run records and logs; XDG data folder by default",
+    )
+    store: str = Field("", description="store of takes: a folder or an fsspec URL; home/store")
+    threads: int | None = Field(None, ge=1, description="CPU threads; every core by default")
+    batch_size: int = Field(16, ge=1, le=512, description="utterances rendered at once")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    offline: bool = Field(True, description="keep libraries from asking a model hub for anything")
+    prefect_timeout: float = Field(
+        180.0, gt=0, description="seconds that Prefect's embedded API may take to start"
+    )
+
+    @property
+    def store_url(self) -> str:
+        return self.store or str(self.home / "store")
+
+    @property
+    def voices(self) -> Path:
+        return self.home / "voices"
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def work(self) -> Path:
+        """Intermediate files of runs in progress; nothing here is needed to go on."""
+        return self.home / "work"
+
+    @property
+    def log_file(self) -> Path:
+        return self.home / "log" / "voxloom.log"
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings of this process; a wrong or unknown variable is a UsageError that names it."""
+    environment = os.environ if environment is None else environment
+    names = {name.upper() for name in environment if name.upper().startswith(PREFIX)}
+    known = {PREFIX + field.upper() for field in Settings.model_fields}
+    if unknown := sorted(names - known):
+        raise UsageError(
+            f"{unknown[0]} is not a setting; the settings are {', '.join(sorted(known))}"
+        )
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"{PREFIX}{str(first['loc'][0]).upper()}={first['input']}: {first['msg']}"
+        ) from error
+    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
