@@ -1,0 +1,1 @@
+"""Measurements: parity with official GPT-SoVITS, and speed."""
