@@ -1,0 +1,190 @@
+"""Reads a voice sample: any common audio file becomes clean mono sound, or one clear sentence."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from configs.errors import UserError
+from tasks.ffmpeg import SOUND_FORMATS, FfmpegError, input_arguments, run_ffmpeg
+from tasks.levels import FRAME_SECONDS, sound_bounds, sound_frames
+
+MIN_SECONDS = 3.0
+MAX_SECONDS = 60.0
+_MAX_BYTES = 2 << 30
+_MIN_RATE, _MAX_RATE = 8_000, 192_000
+_MAX_CHANNELS = 32
+_DECODE_TIMEOUT = 60.0
+
+# Sound is what lies less than this under the loudest 10 ms: speech spans about 30 dB, a quiet
+# room lies 50 dB under it.
+_BELOW_PEAK_DB = 40.0
+_SILENT_DB = -60.0
+# Shorter gaps belong to speech (stops, breaths); longer ones are silence.
+_GAP_SECONDS = 0.5
+_KEEP_SECONDS = 0.05
+_CLIPPED_SHARE = 0.005
+
+log = logging.getLogger(__name__)
+
+
+def load_sample(path: Path) -> tuple[np.ndarray, int]:
+    """Reads a voice sample -> (mono float32 (samples,) in [-1, 1], sample rate in Hz).
+
+    Reads the first 60 s, mixes the channels, removes the offset and the silence at both ends;
+    the same file gives the same samples. Raises `UserError` for a file that is missing, not
+    audio, broken, silent, or holds less than 3 s of sound. Heavy clipping is only logged.
+    """
+    _check_file(path)
+    audio, sample_rate = _decode(path)
+    if not np.isfinite(audio).all():
+        raise UserError(
+            f"{path} holds values that are no numbers (NaN or infinity): the file is broken. "
+            "Export the voice sample again."
+        )
+    _warn_if_clipped(path, audio)
+    audio = audio - audio.mean(dtype=np.float64)
+    peak = float(np.abs(audio).max(initial=0.0))
+    if peak > 1.0:  # a float file may go beyond full scale
+        audio = audio / peak
+    frames = sound_frames(audio, sample_rate, _BELOW_PEAK_DB, _SILENT_DB)
+    _check_sound(path, frames, audio.size / sample_rate)
+    kept = audio[sound_bounds(frames, audio.size, sample_rate, _KEEP_SECONDS)]
+    return np.ascontiguousarray(kept, dtype=np.float32), sample_rate
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise UserError(
+                f"{path} is a folder: give the path of one audio file with the voice sample."
+            )
+        if not path.exists():
+            raise UserError(f"There is no file {path}: check the path of the voice sample.")
+        if not path.is_file():
+            raise UserError(f"{path} is not a regular file: copy the voice sample to a file first.")
+        size = path.stat().st_size
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"Cannot read the voice sample {path}: {error.strerror}. Check its permissions."
+        ) from error
+    if size == 0:
+        raise UserError(f"{path} is empty: give an audio file with at least 3 seconds of speech.")
+    if size > _MAX_BYTES:
+        raise UserError(
+            f"{path} is larger than 2 GiB: cut out up to a minute of clear speech and give that."
+        )
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int]:
+    """The first 60 s of `path` -> (mono float32, rate); libsndfile first, else ffmpeg."""
+    try:
+        return _read(path)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
+        pass
+    with tempfile.TemporaryDirectory(prefix="voxloom-") as folder:
+        decoded = Path(folder) / "sample.wav"
+        try:
+            run_ffmpeg(
+                [
+                    *input_arguments(path, SOUND_FORMATS),
+                    *("-map", "0:a:0", "-vn", "-sn", "-dn", "-t", f"{MAX_SECONDS:.0f}"),
+                    *("-ac", "1", "-c:a", "pcm_f32le", "-f", "wav", "-y", str(decoded)),
+                ],
+                timeout=_DECODE_TIMEOUT,
+            )
+            return _read(decoded)
+        except (FfmpegError, soundfile.LibsndfileError) as error:
+            raise UserError(
+                f"{path} is not audio that can be read ({error}): give a WAV, FLAC, MP3, M4A or "
+                "OGG file."
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"{path} could not be decoded: {error.strerror} in {tempfile.gettempdir()}. Free "
+                "some space there and run the same command again."
+            ) from error
+
+
+def _read(path: Path) -> tuple[np.ndarray, int]:
+    with soundfile.SoundFile(path) as sound:
+        rate: int = sound.samplerate
+        if not _MIN_RATE <= rate <= _MAX_RATE:
+            raise UserError(
+                f"{path} has a sample rate of {rate} Hz: give a voice sample between "
+                f"{_MIN_RATE} and {_MAX_RATE} Hz, best 16000 Hz or more."
+            )
+        if sound.channels > _MAX_CHANNELS:
+            raise UserError(
+                f"{path} has {sound.channels} channels: mix the voice sample down to one or two."
+            )
+        # In pieces: what a header claims decides nothing about memory, and a compressed file may
+        # break off in the middle, after enough speech.
+        pieces: list[np.ndarray] = []
+        left = round(MAX_SECONDS * rate)
+        while left > 0:
+            try:
+                block = sound.read(min(left, rate), dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:
+                if not pieces:
+                    raise
+                break
+            if len(block) == 0:
+                break
+            pieces.append(block.mean(axis=1))
+            left -= len(block)
+    if not pieces:
+        return np.zeros(0, dtype=np.float32), rate
+    return np.concatenate(pieces), rate
+
+
+def _warn_if_clipped(path: Path, audio: np.ndarray) -> None:
+    magnitude = np.abs(audio)
+    peak = float(magnitude.max(initial=0.0))
+    if peak < 0.9:
+        return
+    # A clipped wave stays at its limit; a merely loud one only touches it.
+    at_limit = magnitude >= 0.999 * peak
+    flat = at_limit[1:] & at_limit[:-1]
+    if flat.sum() > _CLIPPED_SHARE * audio.size:
+        log.warning(
+            "%s is heavily clipped (recorded too loud): the voice will sound rough. A cleaner "
+            "sample gives a better voice.",
+            path,
+        )
+
+
+def _check_sound(path: Path, frames: np.ndarray, seconds: float) -> None:
+    if not frames.any():
+        if seconds < MIN_SECONDS:
+            raise UserError(
+                f"{path} is only {seconds:.1f} s long and silent: give at least "
+                f"{MIN_SECONDS:.0f} s of clear speech."
+            )
+        raise UserError(
+            f"{path} is silent: give a recording with at least {MIN_SECONDS:.0f} s of clear "
+            "speech (of a longer file the first minute counts)."
+        )
+    sound = _sound_seconds(frames)
+    if sound >= MIN_SECONDS:
+        return
+    if seconds < MIN_SECONDS + 1.0:
+        raise UserError(
+            f"{path} is too short: it holds {sound:.1f} s of sound, and a voice needs at least "
+            f"{MIN_SECONDS:.0f} s of clear speech."
+        )
+    raise UserError(
+        f"{path} is mostly silence: only {sound:.1f} s of its {seconds:.1f} s hold sound, and a "
+        f"voice needs at least {MIN_SECONDS:.0f} s of clear speech."
+    )
+
+
+def _sound_seconds(frames: np.ndarray) -> float:
+    """Seconds of sound with the short gaps inside it."""
+    sounding = np.flatnonzero(frames)
+    steps = np.diff(sounding) * FRAME_SECONDS
+    return float(steps[steps <= _GAP_SECONDS].sum() + FRAME_SECONDS)
