@@ -8,7 +8,6 @@ aside.
 
 import hashlib
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,12 +18,12 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from configs.errors import UsageError
+from storage.files import TEMPORARY, write_whole
 from storage.keys import is_key
 
 MAGIC = b"VXO1"
 HEADER_BYTES = len(MAGIC) + hashlib.sha256().digest_size
 CORRUPT = "corrupt"
-TEMPORARY = ".tmp-"
 STALE_SECONDS = 3600.0  # a temporary file older than this belongs to a writer that is gone
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,9 @@ class ObjectStore:
         if raw[:HEADER_BYTES] == _header(payload):
             return payload
         reason = _damage(raw)
-        self._set_aside(key, path)
+        self._fs.makedirs(f"{self._root}/{CORRUPT}", exist_ok=True)
+        self._fs.pipe_file(f"{self._root}/{CORRUPT}/{key}-{secrets.token_hex(4)}", raw)
+        self.delete(key)
         self._on_corrupt(key, reason)
         return None
 
@@ -72,7 +73,7 @@ class ObjectStore:
         path = self._path(key)
         raw = _header(data) + data
         if self._local:
-            _write_whole(Path(path), raw)
+            write_whole(Path(path), raw)
         else:
             # Object stores publish an upload at once and whole.
             self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
@@ -146,14 +147,6 @@ class ObjectStore:
     def _stale(self, path: str) -> bool:
         return self._local and time.time() - Path(path).stat().st_mtime > STALE_SECONDS
 
-    def _set_aside(self, key: str, path: str) -> None:
-        folder = f"{self._root}/{CORRUPT}"
-        self._fs.makedirs(folder, exist_ok=True)
-        try:
-            self._fs.mv(path, f"{folder}/{key}-{secrets.token_hex(4)}")
-        except FileNotFoundError:
-            return  # another reader was faster
-
 
 def _header(payload: bytes) -> bytes:
     return MAGIC + hashlib.sha256(payload).digest()
@@ -169,22 +162,3 @@ def _damage(raw: bytes) -> str:
 
 def _warn(key: str, reason: str) -> None:
     log.warning("object %s is corrupt (%s); it is set aside and counts as missing", key, reason)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write to a temporary name in the same folder, flush to the disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

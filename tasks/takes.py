@@ -1,0 +1,155 @@
+"""Takes: one rendering of an utterance as bytes for the store, its key, its seeds, its verdict.
+
+A stored take is a length-prefixed JSON header, the semantic tokens (int16, little endian) and the
+audio as FLAC of 16 bits: the same rendering gives the same bytes.
+"""
+
+import io
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from storage.keys import content_key
+
+TAKE_VERSION = "1"  # changes when the same model and settings would give another take
+
+_LENGTH = struct.Struct("<I")
+_FULL_SCALE = 32768.0
+
+# Phones a second of natural speech; a rendering far outside has lost text or rambles.
+_SLOWEST, _TYPICAL, _FASTEST = 3.5, 12.5, 32.0
+_SILENT_PEAK = 0.003
+
+
+@dataclass(frozen=True)
+class Take:
+    """A rendering and what is known of it."""
+
+    audio: np.ndarray  # (samples,) float32 in [-1, 1]
+    sample_rate: int
+    tokens: np.ndarray  # (tokens,) int16, S1's semantic tokens
+    complete: bool  # False: S1 ended at its length bound
+    attempts: int  # renderings made until this one was taken
+    problem: str  # "" or what is wrong with it
+
+
+def take_key(
+    phones: Sequence[str],
+    language: str,
+    voice_hash: str,
+    model_hash: str,
+    sampling: Mapping[str, float],
+    seed: int,
+) -> str:
+    """The key of an utterance's take: the hash of everything that decides its bytes."""
+    return content_key(
+        {
+            "step": f"take {TAKE_VERSION}",
+            "phones": list(phones),
+            "language": language,
+            "voice": voice_hash,
+            "model": model_hash,
+            "sampling": dict(sampling),
+            "seed": seed,
+        }
+    )
+
+
+def take_seed(key: str, attempt: int = 0) -> int:
+    """The seed of an utterance's own generator, 63 bits, another one for each attempt."""
+    name = key if attempt == 0 else content_key({"key": key, "attempt": attempt})
+    return int(name[:16], 16) >> 1
+
+
+def quantize(audio: np.ndarray) -> np.ndarray:
+    """(samples,) float in [-1, 1] to int16; what is not a number becomes silence."""
+    finite = np.nan_to_num(audio, nan=0.0, posinf=1.0, neginf=-1.0)
+    scaled = np.rint(finite.astype(np.float64) * _FULL_SCALE)
+    return np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+
+
+def dequantize(pcm: np.ndarray) -> np.ndarray:
+    """(samples,) int16 to float32 in [-1, 1); quantize takes it back unchanged."""
+    return (pcm.astype(np.float32) / np.float32(_FULL_SCALE)).astype(np.float32)
+
+
+def encode_flac(pcm: np.ndarray, sample_rate: int) -> bytes:
+    """(samples,) int16 as a FLAC file; no samples give no bytes."""
+    if not len(pcm):
+        return b""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm, sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def decode_flac(data: bytes) -> np.ndarray:
+    """The samples of a mono FLAC file of 16 bits, (samples,) int16."""
+    if not data:
+        return np.zeros(0, np.int16)
+    pcm, _ = soundfile.read(io.BytesIO(data), dtype="int16")
+    return np.asarray(pcm, np.int16)
+
+
+def encode_take(take: Take) -> bytes:
+    """The take as bytes, the same ones every time."""
+    tokens = np.ascontiguousarray(take.tokens, dtype="<i2")
+    header = json.dumps(
+        {
+            "sample_rate": take.sample_rate,
+            "tokens": len(tokens),
+            "complete": take.complete,
+            "attempts": take.attempts,
+            "problem": take.problem,
+        },
+        sort_keys=True,
+    ).encode()
+    flac = encode_flac(quantize(take.audio), take.sample_rate)
+    return _LENGTH.pack(len(header)) + header + tokens.tobytes() + flac
+
+
+def decode_take(data: bytes) -> Take:
+    """The take that encode_take made the bytes of, its audio rounded to 16 bits."""
+    (length,) = _LENGTH.unpack_from(data)
+    start = _LENGTH.size + length
+    header = json.loads(data[_LENGTH.size : start])
+    end = start + 2 * header["tokens"]
+    return Take(
+        audio=dequantize(decode_flac(data[end:])),
+        sample_rate=header["sample_rate"],
+        tokens=np.frombuffer(data[start:end], dtype="<i2").astype(np.int16),
+        complete=header["complete"],
+        attempts=header["attempts"],
+        problem=header["problem"],
+    )
+
+
+def spoken_phones(phones: Sequence[str]) -> int:
+    """How many of the symbols are sounds rather than punctuation."""
+    return sum(phone[:1].isalpha() for phone in phones)
+
+
+def find_problem(audio: np.ndarray, sample_rate: int, phones: Sequence[str], complete: bool) -> str:
+    """What is plainly wrong with a rendering, "" if nothing: a cheap check, no recogniser."""
+    sounds = spoken_phones(phones)
+    seconds = len(audio) / sample_rate
+    if not np.isfinite(audio).all():
+        return "not a number in the audio"
+    if not complete:
+        return "ended at the length bound"
+    if sounds and (not len(audio) or float(np.abs(audio).max()) < _SILENT_PEAK):
+        return "silent"
+    if sounds and seconds < sounds / _FASTEST:
+        return "too short for its text"
+    if seconds > 2.0 + sounds / _SLOWEST:
+        return "too long for its text"
+    return ""
+
+
+def rank(take: Take, phones: Sequence[str]) -> tuple[bool, float]:
+    """Sorts takes of one utterance, the best first: sound ones, then the most natural length."""
+    expected = spoken_phones(phones) / _TYPICAL
+    return bool(take.problem), abs(len(take.audio) / take.sample_rate - expected)

@@ -1,0 +1,60 @@
+import pytest
+from pydantic import ValidationError
+
+from configs.errors import UsageError
+from configs.presets import load_presets
+
+
+def test_the_shipped_presets_are_valid():
+    presets = load_presets()
+    assert presets.voice.top_k == 15
+    assert presets.output.subtitles == ("srt", "vtt")
+    assert presets.pauses.clause < presets.pauses.sentence < presets.pauses.paragraph
+    with pytest.raises(ValidationError):
+        presets.voice.top_k = 3
+
+
+def test_a_file_changes_only_what_it_names(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("voice: {steps: 16}\npauses:\n  heading: 2\n")
+    presets, shipped = load_presets(file), load_presets()
+    assert presets.voice == shipped.voice.model_copy(update={"steps": 16})
+    assert presets.pauses.heading == 2.0
+    assert presets.output == shipped.output
+
+
+def test_an_empty_file_changes_nothing(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("# nothing\n")
+    assert load_presets(file) == load_presets()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("voice: {stepz: 3}", "voice.stepz"),
+        ("voice: {steps: 0}", "voice.steps"),
+        ("voice: {steps: '8'}", "voice.steps"),
+        ("voice: {top_p: .nan}", "voice.top_p"),
+        ("output: {subtitles: [ass]}", "output.subtitles"),
+        ("voices: {}", "voices"),
+        ("pauses: 3", "pauses"),
+        ("- a list", "names and values"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_field(tmp_path, content, words):
+    file = tmp_path / "mine.yaml"
+    file.write_text(content)
+    with pytest.raises(UsageError, match=words) as caught:
+        load_presets(file)
+    assert "mine.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unreadable_file_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="can't be read"):
+        load_presets(tmp_path / "absent.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="can't be read"):
+        load_presets(tmp_path / "binary.yaml")
