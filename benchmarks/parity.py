@@ -1,4 +1,4 @@
-"""Do our networks compute what official GPT-SoVITS checkpoints expect? `python -m benchmarks.parity`
+"""Do our networks compute what official GPT-SoVITS checkpoints expect?
 
 Official weights are not needed: a case file holds what the reference implementation computed with
 weights drawn from the names of its state dict, and this fills our networks by the same rule.

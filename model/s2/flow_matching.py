@@ -36,7 +36,7 @@ class StepEmbedding(nn.Module):
         """(B,) -> (B, dim)."""
         angles = value[:, None].float() * self.frequencies.float()
         waves = torch.cat((angles.sin(), angles.cos()), dim=-1)
-        return self.time_mlp(waves.to(self.time_mlp[0].weight.dtype))
+        return self.time_mlp(waves.to(value.dtype))
 
 
 class GlobalResponseNorm(nn.Module):

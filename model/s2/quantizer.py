@@ -38,11 +38,6 @@ class VectorQuantization(nn.Module):
         super().__init__()
         self._codebook = Codebook(size, dim)
 
-    @property
-    def codebook(self) -> Codebook:
-        """The layer's codes."""
-        return self._codebook
-
 
 class ResidualStack(nn.Module):
     """The residual layers; the official models have one."""
@@ -50,6 +45,13 @@ class ResidualStack(nn.Module):
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList([VectorQuantization(size, dim)])
+
+    @property
+    def codebook(self) -> Codebook:
+        """The only layer's codes."""
+        layer = self.layers[0]
+        assert isinstance(layer, VectorQuantization)
+        return layer._codebook
 
 
 class ResidualVectorQuantizer(nn.Module):
@@ -59,15 +61,10 @@ class ResidualVectorQuantizer(nn.Module):
         super().__init__()
         self.vq = ResidualStack(size, dim)
 
-    @property
-    def codebook(self) -> Codebook:
-        """The only layer's codes."""
-        return self.vq.layers[0].codebook
-
     def encode(self, x: Tensor) -> Tensor:
         """(B, dim, T) -> (B, T) int64."""
-        return self.codebook.nearest(x.transpose(1, 2))
+        return self.vq.codebook.nearest(x.transpose(1, 2))
 
     def decode(self, codes: Tensor) -> Tensor:
         """(B, T) int64 -> (B, dim, T)."""
-        return F.embedding(codes, self.codebook.embed).transpose(1, 2)
+        return F.embedding(codes, self.vq.codebook.embed).transpose(1, 2)

@@ -134,5 +134,5 @@ class SynthesizerTrnV3(nn.Module):
         hidden, lengths = self.enc_p(semantic, 2 * code_lengths, text, text_lengths, voice, speed)
         fea = F.interpolate(self.bridge(hidden), scale_factor=self.config.upsample, mode="nearest")
         lengths = torch.floor(lengths * self.config.upsample).long()
-        # The official model cuts the gradient from here to the voice; training from scratch needs it.
+        # The official model cuts the gradient to the voice here; training from scratch needs it.
         return self.wns1(fea, lengths, ge), lengths

@@ -18,6 +18,7 @@ class WeightNormConv(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
         super().__init__()
         plain = nn.Conv1d(inputs, outputs, kernel)
+        assert plain.bias is not None
         self.padding = (kernel - 1) // 2 * dilation
         self.dilation = dilation
         self.bias = nn.Parameter(plain.bias.detach().clone())
