@@ -89,7 +89,12 @@ def run_ffmpeg(
         threading.Thread(target=_report, args=(process.stdout, on_seconds), daemon=True),
     ]
     timed_out = threading.Event()
-    timer = threading.Timer(timeout or 0, lambda: (timed_out.set(), process.kill()))
+
+    def give_up() -> None:
+        timed_out.set()
+        process.kill()
+
+    timer = threading.Timer(timeout or 0, give_up)
     timer.daemon = True
     try:
         for reader in readers:
