@@ -45,7 +45,8 @@ def load_sample(path: Path) -> tuple[np.ndarray, int]:
             "Export the voice sample again."
         )
     _warn_if_clipped(path, audio)
-    audio = audio - audio.mean(dtype=np.float64)
+    if audio.size:
+        audio = audio - audio.mean(dtype=np.float64)
     peak = float(np.abs(audio).max(initial=0.0))
     if peak > 1.0:  # a float file may go beyond full scale
         audio = audio / peak
