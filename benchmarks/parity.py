@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from model.s1 import S1Config, Text2SemanticDecoder
 from model.s2.synthesizer import S2Config, SynthesizerTrnV3
 from model.vocoder import Generator, GeneratorConfig
 
@@ -99,6 +101,69 @@ def compare(array: str, ours: Tensor, expected: np.ndarray) -> Comparison:
 
 
 @torch.no_grad()
+def s1(case: Arrays, listings: Path) -> Iterator[Comparison]:
+    """S1 of v2: teacher forcing, then greedy decoding of three texts in one batch."""
+    seed = int(case["seed"])
+    model = Text2SemanticDecoder(S1Config())
+    yield from keys(model, listings / "s1.json")
+    fill(model, seed)
+    codes = tokens(seed, "s1.y", (2, 40), 1024)
+    # The second row is shorter in the case, filled up with end tokens, which the loss counts.
+    codes[1, 29:] = model.config.end
+    logits, _ = model(
+        tokens(seed, "s1.x", (2, 24), 732),
+        torch.tensor([24, 24]),
+        codes,
+        torch.tensor([40, 29]),
+        inputs(seed, "s1.bert", (2, 1024, 24), 0.3),
+    )
+    yield compare("logits", logits[:, :, ::16], case["logits"])
+    targets = F.pad(codes, (0, 1), value=model.config.end)
+    loss = F.cross_entropy(logits.transpose(1, 2), targets, reduction="sum")
+    yield compare("loss", loss, case["loss"])
+    texts = [
+        (
+            tokens(seed, f"s1.inf{i}.x", (size,), 732),
+            inputs(seed, f"s1.inf{i}.bert", (1024, size), 0.3),
+        )
+        for i, size in enumerate((14, 22, 31))
+    ]
+    prompt = tokens(seed, "s1.prompt", (1, 20), 1024)[0]
+    # The reference stops once more than 40 tokens are there.
+    for i, row in enumerate(greedy(model, texts, prompt, count=41)):
+        yield compare(f"greedy{i}", row, case[f"greedy{i}"])
+
+
+def greedy(
+    model: Text2SemanticDecoder, texts: list[tuple[Tensor, Tensor]], prompt: Tensor, count: int
+) -> Tensor:
+    """Prompt and `count` tokens (texts, P + count) each the likeliest, penalty 1.35.
+
+    texts: phones (n) and BERT features (bert, n) each. Ending is up to the caller: the end token
+    appears where it is the likeliest, from the twelfth token on, as in the reference.
+    """
+    longest = max(len(phones) for phones, _ in texts)
+    cache = model.new_cache(len(texts), longest + len(prompt) + count)
+    logits = torch.stack(
+        [
+            model.prefill(cache, slot, phones, prompt, bert[None])
+            for slot, (phones, bert) in enumerate(texts)
+        ]
+    )
+    said = prompt.expand(len(texts), -1)
+    for step in range(count):
+        past = logits.gather(1, said)
+        logits = logits.scatter(1, said, torch.where(past < 0, past * 1.35, past / 1.35))
+        classes = logits[:, :-1] if step < 11 else logits
+        latest = classes.argmax(1)
+        said = torch.cat((said, latest[:, None]), dim=1)
+        positions = torch.full_like(latest, len(prompt) + step)
+        reach = longest + len(prompt) + step + 1
+        logits = model.step(cache, latest, positions, reach)
+    return said
+
+
+@torch.no_grad()
 def s2(upsample: float, listing: str, case: Arrays, listings: Path) -> Iterator[Comparison]:
     """S2 of v3 (`upsample` 1.875) and v4 (2.0)."""
     seed = int(case["seed"])
@@ -138,6 +203,7 @@ def keys(model: nn.Module, listing: Path) -> Iterator[Comparison]:
 
 
 CASES: dict[str, Callable[[Arrays, Path], Iterator[Comparison]]] = {
+    "s1_v2": s1,
     "s2_v3": lambda case, listings: s2(1.875, "s2_v3.json", case, listings),
     "s2_v4": lambda case, listings: s2(2.0, "s2_v4.json", case, listings),
     "vocoder_v4": vocoder,
