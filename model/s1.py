@@ -1,0 +1,247 @@
+"""S1, text to semantic: a decoder-only transformer that continues phones with semantic tokens, 25 per second.
+
+Layout, names and arithmetic are those of the official checkpoints' `Text2SemanticDecoder`: phones (with BERT features
+added) and tokens stand in one sequence, phones see all phones, tokens see all phones and the tokens before them. The last
+phone's output predicts the first token; there is no begin token, and the end token is the last class.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class S1Config:
+    """Defaults are the official v2 sizes."""
+
+    width: int = 512
+    heads: int = 16
+    layers: int = 24
+    phones: int = 732
+    codes: int = 1024
+    bert: int = 1024
+    dropout: float = 0.0
+
+    @property
+    def end(self) -> int:
+        """The end token; also what pads tokens."""
+        return self.codes
+
+
+class TokenEmbedding(nn.Module):
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(count, width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(...) ids -> (..., width)."""
+        return self.word_embeddings(ids)
+
+
+class SinePosition(nn.Module):
+    """Adds a learned multiple of the sine table, sine and cosine interleaved."""
+
+    table: Tensor
+
+    def __init__(self, width: int, positions: int = 4000) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(1))
+        rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+        angles = torch.arange(positions)[:, None] * rate[None]
+        table = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        """x (..., width) at `positions` (...)."""
+        return x + self.alpha * self.table[positions]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention with the key names of `torch.nn.MultiheadAttention`."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(batch, time, width) -> queries, keys, values (batch, heads, time, width / heads)."""
+        batch, time, width = x.shape
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        q, k, v = qkv.view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def join(self, heads: Tensor) -> Tensor:
+        """(batch, heads, time, width / heads) -> (batch, time, width), projected."""
+        return self.out_proj(heads.transpose(1, 2).flatten(2))
+
+
+class DecoderLayer(nn.Module):
+    """A post-norm transformer layer with a ReLU network four times as wide."""
+
+    def __init__(self, config: S1Config) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(config.width, config.heads)
+        self.linear1 = nn.Linear(config.width, 4 * config.width)
+        self.linear2 = nn.Linear(4 * config.width, config.width)
+        self.norm1 = nn.LayerNorm(config.width)
+        self.norm2 = nn.LayerNorm(config.width)
+        self.dropout = config.dropout
+
+    def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = self.norm1(x + self._drop(attended))
+        return self.norm2(x + self._drop(self.linear2(self._drop(F.relu(self.linear1(x))))))
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (batch, time, width), mask (batch or 1, 1, time, time), True where seen -> output, keys, values."""
+        q, k, v = self.self_attn.split(x)
+        attended = self.self_attn.join(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+        return self.after_attention(x, attended), k, v
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)
+
+
+class Layers(nn.Module):
+    def __init__(self, config: S1Config) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
+
+
+@dataclass
+class Cache:
+    """Keys and values of `slots` sequences: one (slots, heads, capacity, width / heads) pair a layer.
+
+    `lengths` (slots) counts the positions that hold something; everything behind them is garbage that is never seen.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    lengths: Tensor
+
+
+class Text2SemanticDecoder(nn.Module):
+    def __init__(self, config: S1Config = S1Config()) -> None:
+        super().__init__()
+        self.config = config
+        self.bert_proj = nn.Linear(config.bert, config.width)
+        self.ar_text_embedding = TokenEmbedding(config.phones, config.width)
+        self.ar_text_position = SinePosition(config.width)
+        self.ar_audio_embedding = TokenEmbedding(config.codes + 1, config.width)
+        self.ar_audio_position = SinePosition(config.width)
+        self.h = Layers(config)
+        self.ar_predict_layer = nn.Linear(config.width, config.codes + 1, bias=False)
+
+    def embed_phones(self, phones: Tensor, bert: Tensor | None) -> Tensor:
+        """(batch, time) ids and (batch, bert, time) features, None for zeros -> (batch, time, width)."""
+        x = self.ar_text_embedding(phones)
+        x = x + (self.bert_proj.bias if bert is None else self.bert_proj(bert.transpose(1, 2)))
+        return self.ar_text_position(x, torch.arange(phones.shape[1], device=phones.device))
+
+    def embed_tokens(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Tokens and their positions, counted from the first token, both (...) -> (..., width)."""
+        return self.ar_audio_position(self.ar_audio_embedding(tokens), positions)
+
+    def forward(
+        self,
+        phones: Tensor,
+        phone_lengths: Tensor,
+        tokens: Tensor,
+        token_lengths: Tensor,
+        bert: Tensor | None = None,
+        guided: tuple[int, int] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Teacher forcing over right-padded rows.
+
+        phones (batch, P), tokens (batch, T), lengths (batch) -> logits (batch, T + 1, codes + 1) for the T tokens and the
+        end token; where a row is shorter, what stands behind its length is meaningless. `guided` = (layer, heads) asks
+        for the log-probabilities (batch, heads, T + 1, P) with which the layer's first heads attend to the phones.
+        """
+        batch, text = phones.shape
+        time = tokens.shape[1]
+        x = torch.cat(
+            [
+                self.embed_phones(phones, bert),
+                self.embed_tokens(tokens, torch.arange(time, device=tokens.device)),
+            ],
+            dim=1,
+        )
+        place = torch.arange(text + time, device=phones.device)
+        seen_text = (place < text) & (place < phone_lengths[:, None])
+        causal = (place >= text) & (place <= place[:, None])
+        token = place < text + token_lengths[:, None]
+        mask = seen_text[:, None, :] | (causal & token[:, None, :])
+        mask = mask[:, None]
+        last = (phone_lengths - 1)[:, None, None]
+        predicting = torch.cat([last, text + torch.arange(time).to(last).expand(batch, 1, -1)], 2)
+        predicting = predicting.transpose(1, 2)
+        attention = None
+        for number, layer in enumerate(self.h.layers):
+            if guided is not None and guided[0] == number:
+                q, k, _ = layer.self_attn.split(x)
+                q, k = q[:, : guided[1]].float(), k[:, : guided[1]].float()
+                rows = predicting[:, None].expand(-1, guided[1], -1, q.shape[3])
+                scores = q.gather(2, rows) @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+                visible = mask.expand(batch, 1, -1, -1).gather(
+                    2, predicting[:, None].expand(-1, 1, -1, mask.shape[3])
+                )
+                scores = scores.masked_fill(~visible, -1e4)
+                attention = F.log_softmax(scores, dim=3)[..., :text]
+            x, _, _ = layer(x, mask)
+        x = x.gather(1, predicting.expand(-1, -1, x.shape[2]))
+        return self.ar_predict_layer(x), attention
+
+    def new_cache(self, slots: int, capacity: int) -> Cache:
+        heads, depth = self.config.heads, self.config.width // self.config.heads
+        weight = self.ar_predict_layer.weight
+
+        def empty() -> list[Tensor]:
+            return [weight.new_zeros(slots, heads, capacity, depth) for _ in self.h.layers]
+
+        return Cache(empty(), empty(), torch.zeros(slots, dtype=torch.long, device=weight.device))
+
+    def prefill(
+        self, cache: Cache, slot: int, phones: Tensor, prompt: Tensor, bert: Tensor | None = None
+    ) -> Tensor:
+        """Puts one sequence, phones (P) and prompt tokens (T, may be 0), into a slot -> logits (codes + 1)."""
+        text, time = len(phones), len(prompt)
+        x = self.embed_phones(phones[None], bert)
+        if time:
+            positions = torch.arange(time, device=prompt.device)
+            x = torch.cat([x, self.embed_tokens(prompt, positions)[None]], dim=1)
+        place = torch.arange(text + time, device=phones.device)
+        mask = (place < text) | ((place >= text) & (place <= place[:, None]))
+        mask = mask[None, None]
+        for layer, keys, values in zip(self.h.layers, cache.keys, cache.values, strict=True):
+            x, k, v = layer(x, mask)
+            keys[slot, :, : text + time] = k[0]
+            values[slot, :, : text + time] = v[0]
+        cache.lengths[slot] = text + time
+        return self.ar_predict_layer(x[0, -1])
+
+    def step(self, cache: Cache, tokens: Tensor, positions: Tensor, reach: int) -> Tensor:
+        """One token (slots) at its position (slots) in every slot -> logits (slots, codes + 1).
+
+        Attention runs over the first `reach` places of the cache, which must cover the longest slot after this step.
+        """
+        slots = torch.arange(len(tokens), device=tokens.device)
+        x = self.embed_tokens(tokens, positions)[:, None]
+        place = torch.arange(reach, device=tokens.device)
+        hidden = (place[None] > cache.lengths[:, None])[:, None, None]
+        for layer, keys, values in zip(self.h.layers, cache.keys, cache.values, strict=True):
+            q, k, v = layer.self_attn.split(x)
+            keys[slots, :, cache.lengths] = k[:, :, 0]
+            values[slots, :, cache.lengths] = v[:, :, 0]
+            scores = q @ keys[:, :, :reach].transpose(2, 3) / math.sqrt(q.shape[3])
+            weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
+            x = layer.after_attention(x, layer.self_attn.join(weights @ values[:, :, :reach]))
+        cache.lengths += 1
+        return self.ar_predict_layer(x[:, 0])
