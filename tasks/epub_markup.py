@@ -9,7 +9,8 @@ from lxml import etree, html
 OPS = "http://www.idpf.org/2007/ops"
 XML = "http://www.w3.org/XML/1998/namespace"
 XML_ENTITIES = {"amp", "lt", "gt", "quot", "apos"}
-VOID = set("area base br col embed hr img input link meta param source track wbr".split())
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"}
+VOID |= {"source", "track", "wbr"}
 
 BOMS = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -1,0 +1,383 @@
+"""Where a book's chapters begin and what they are called; what is no narrative is left out."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from tasks.epub_text import Extract, Passage, fold_text
+from tasks.epub_toc import TocEntry
+
+# A table of contents that names fewer of the files with text is no guide to the chapters alone.
+LEAST_COVERAGE = 0.3
+TITLE_PAGE_WORDS = 150
+# A passage as long as this is a sentence of narrative, not a line on a title page.
+TITLE_LINE_WORDS = 25
+SHORT_MATTER_WORDS = 1500
+LEAST_PRINTED_LINKS = 5
+TITLE_CHARACTERS = 120
+
+# What publishers call the pages that nobody wants to hear.
+SHORT_MATTER = {
+    "cover": "cover couverture umschlag copertina cubierta 表紙 封面",
+    "title page": "titlepage titelblatt titelseite titelei frontespizio portada 扉",
+    "half title page": "halftitle halftitlepage",
+    "table of contents": "contents toc tableofcontents inhalt inhaltsverzeichnis sommaire"
+    " tabledesmatières tabledesmatieres índice indice contenido оглавление содержание 目次 目录 目錄",
+    "copyright page": "copyright copyrightpage copyrightnotice uncopyright créditos 版权 版权页 奥付",
+    "imprint": "imprint impressum",
+    "colophon": "colophon",
+    "list of illustrations": "illustrations listofillustrations listoffigures",
+    "list of tables": "listoftables",
+    "Project Gutenberg's header and licence": "thefullprojectgutenberglicense"
+    " projectgutenberglicense thefullprojectgutenbergtmlicense",
+    "transcriber's note": "transcribersnote transcribersnotes",
+    "list of other books": "alsoby alsobytheauthor alsobythisauthor otherbooks",
+}
+LONG_MATTER = {
+    "notes": "notes endnotes footnotes anmerkungen fußnoten endnoten",
+    "index": "index register",
+    "bibliography": "bibliography literaturverzeichnis bibliographie",
+}
+SHORT_LABELS = {label: name for name, labels in SHORT_MATTER.items() for label in labels.split()}
+LONG_LABELS = {label: name for name, labels in LONG_MATTER.items() for label in labels.split()}
+
+GUTENBERG = r"\s+(?:OF\s+)?(?:TH(?:E|IS)\s+)?PROJECT\s+GUTENBERG"
+GUTENBERG_START = re.compile(r"\*\*\*\s*START" + GUTENBERG, re.I)
+GUTENBERG_END = re.compile(
+    r"(?:\*\*\*\s*END" + GUTENBERG + r"|End of (?:the )?Project Gutenberg)", re.I
+)
+
+
+@dataclass
+class Document:
+    """One file of the reading order after extraction."""
+
+    path: str
+    extract: Extract
+
+
+@dataclass
+class Section:
+    """Passages that belong together: a chapter, or something that is none."""
+
+    label: str
+    parents: tuple[str, ...]
+    passages: list[Passage]
+    title: str = ""
+
+
+@dataclass
+class Division:
+    """The chapters in order, and one line for everything that was left out."""
+
+    sections: list[Section] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def words_in(texts: Sequence[str]) -> int:
+    """About how many words; a script without spaces counts by its characters."""
+    return sum(max(len(text.split()), len(text) // 12) for text in texts)
+
+
+def plain(text: str) -> str:
+    """A text's letters and digits in lower case, for comparing labels."""
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def divide(documents: Sequence[Document], toc: Sequence[TocEntry], book_title: str) -> Division:
+    """Cut the reading order into chapters.
+
+    The table of contents says where chapters begin; files that it does not name continue the
+    chapter before them, unless they begin with a heading as high as a chapter's. Without a table
+    of contents, files and the highest repeated heading begin chapters.
+    """
+    result = Division()
+    stream = [passage for document in documents for passage in document.extract.passages]
+    left_out = _boilerplate(stream)
+    openings = _openings(documents, toc, result.warnings)
+    places = sorted(openings)
+    sections = []
+    for place, end in zip(places, [*places[1:], len(stream)], strict=True):
+        kept = [stream[at] for at in range(place, end) if at not in left_out]
+        sections.append(Section(openings[place].label, openings[place].parents, _trim(kept)))
+    for reason in sorted(set(left_out.values())):
+        texts = [stream[at].text for at, told in left_out.items() if told == reason]
+        result.warnings.append(f"Not read: {reason} ({words_in(texts)} words).")
+    sections = [section for section in sections if section.passages]
+    for section in sections:
+        section.title = _title_of(section)
+    sections = _split_title_section(sections, book_title)
+    sections = _without_matter(sections, book_title, result.warnings)
+    result.sections = _named_apart(_with_part_headings(sections))
+    return result
+
+
+def _trim(passages: list[Passage]) -> list[Passage]:
+    """Passages without scene breaks that separate nothing: at the ends, after headings, doubled."""
+    kept: list[Passage] = []
+    for passage in passages:
+        needless = not kept or kept[-1].kind in ("scene_break", "heading")
+        if passage.kind != "scene_break" or not needless:
+            kept.append(passage)
+    while kept and kept[-1].kind == "scene_break":
+        kept.pop()
+    return kept
+
+
+def _boilerplate(stream: Sequence[Passage]) -> dict[int, str]:
+    """Numbers of the passages that are Gutenberg's words or a printed table of contents."""
+    found: dict[int, str] = {}
+    starts = [at for at, passage in enumerate(stream) if GUTENBERG_START.match(passage.text)]
+    ends = [at for at, passage in enumerate(stream) if GUTENBERG_END.match(passage.text)]
+    licence = "Project Gutenberg's header and licence"
+    if starts:
+        found |= dict.fromkeys(range(starts[0] + 1), licence)
+    if ends and (not starts or ends[0] > starts[0]):
+        found |= dict.fromkeys(range(ends[0], len(stream)), licence)
+    at = 0
+    while at < len(stream):
+        end = at
+        while end < len(stream) and (stream[end].linked or stream[end].kind == "scene_break"):
+            end += 1
+        run = [place for place in range(at, end) if stream[place].kind != "scene_break"]
+        if sum(stream[place].links for place in run) >= LEAST_PRINTED_LINKS:
+            found |= dict.fromkeys(run, "table of contents")
+            if at and SHORT_LABELS.get(plain(stream[at - 1].text)) == "table of contents":
+                found[at - 1] = "table of contents"
+        at = max(end, at + 1)
+    return found
+
+
+def _openings(
+    documents: Sequence[Document], toc: Sequence[TocEntry], warnings: list[str]
+) -> dict[int, TocEntry]:
+    """Where chapters begin: number of a passage in the stream -> what the contents say of it."""
+    stream = [passage for document in documents for passage in document.extract.passages]
+    offsets, total = [], 0
+    for document in documents:
+        offsets.append(total)
+        total += len(document.extract.passages)
+    openings = _listed_openings(documents, offsets, stream, toc, warnings)
+    spans = [
+        range(offset, offset + len(document.extract.passages))
+        for document, offset in zip(documents, offsets, strict=True)
+        if document.extract.passages
+    ]
+    listed = [any(place in span for place in openings) for span in spans]
+    levels = [stream[place].level for place in openings if stream[place].level]
+    sparse = sum(listed) < LEAST_COVERAGE * len(spans)
+    highest = 6 if sparse else min(levels, default=0)
+    if not openings:
+        # Without any list, the highest heading that occurs twice is that of the chapters.
+        counts = [passage.level for passage in stream if passage.level]
+        repeated = min((level for level in counts if counts.count(level) > 1), default=0)
+        for place, passage in enumerate(stream):
+            if repeated and passage.level == repeated:
+                openings[_before_headings(place, stream, openings, spans)] = TocEntry("", "", "")
+    first = min(openings, default=total)
+    for span, named in zip(spans, listed, strict=True):
+        begins = next((at for at in span if stream[at].kind != "scene_break"), span.start)
+        heads = stream[begins].level and (stream[begins].level <= highest or not levels)
+        if not named and span.start not in openings and (span.start < first or heads):
+            openings[span.start] = TocEntry("", "", "")
+    if stream:
+        openings.setdefault(0, TocEntry("", "", ""))
+    return openings
+
+
+def _listed_openings(
+    documents: Sequence[Document],
+    offsets: Sequence[int],
+    stream: Sequence[Passage],
+    toc: Sequence[TocEntry],
+    warnings: list[str],
+) -> dict[int, TocEntry]:
+    """The places that the table of contents names; two entries for one place become one."""
+    numbers: dict[str, int] = {}
+    for number, document in enumerate(documents):
+        numbers.setdefault(document.path, number)
+    openings: dict[int, TocEntry] = {}
+    spans = [
+        range(offset, offset + len(document.extract.passages))
+        for document, offset in zip(documents, offsets, strict=True)
+    ]
+    for entry in toc:
+        number = numbers.get(entry.path)
+        if number is None:
+            continue
+        extract = documents[number].extract
+        at = extract.anchors.get(entry.fragment)
+        if at is None:
+            if not extract.skipped and spans[number]:
+                warnings.append(
+                    f"The table of contents points to {entry.fragment!r} in {entry.path}, which"
+                    f" is not there ({entry.label})."
+                )
+            continue
+        place = offsets[number] + at
+        if at == len(extract.passages):
+            # Nothing follows in this file. The next one is meant where a chapter's mark stands
+            # at a file's end; where the file was an image or was left out, nothing is.
+            if extract.skipped or not extract.passages or place >= len(stream):
+                continue
+            openings.setdefault(place, entry)
+            continue
+        place = _before_headings(place, stream, openings, spans)
+        above = openings.get(place)
+        if above is not None and above.label and above.label in entry.parents:
+            entry = replace(entry, label=_joined(above.label, entry.label), parents=above.parents)
+        openings[place] = entry
+    return openings
+
+
+def _before_headings(
+    place: int,
+    stream: Sequence[Passage],
+    openings: dict[int, TocEntry],
+    spans: Sequence[range],
+) -> int:
+    """The first of the headings right before `place` that belong to the chapter there."""
+    starts = {span.start for span in spans}
+    while (
+        stream[place].kind == "heading"
+        and place not in openings
+        and place not in starts
+        and stream[place - 1].kind == "heading"
+        and place - 1 not in openings
+    ):
+        place -= 1
+    return place
+
+
+def _joined(first: str, second: str) -> str:
+    """Two titles as one, the way one says them."""
+    if not first or not second or plain(first) == plain(second):
+        return second or first
+    return f"{first} {second}" if first[-1] in ".:;!?—-" else f"{first}. {second}"
+
+
+def _leading(section: Section) -> list[Passage]:
+    """The headings that a section begins with."""
+    heads: list[Passage] = []
+    for passage in section.passages:
+        if passage.kind != "heading":
+            break
+        heads.append(passage)
+    return heads
+
+
+def _title_of(section: Section) -> str:
+    """The book's own words for a chapter: its entry in the contents, or its heading.
+
+    An entry that copied the heading with page numbers and notes gives way to the clean heading;
+    a bare number ("I") or a cut-off entry to the heading that begins with it ("I Introduction").
+    """
+    heads = _leading(section)[:3]
+    label = section.label
+    for last in range(len(heads), 0, -1):
+        text = " ".join(head.text for head in heads[:last])
+        copied = " ".join(head.label for head in heads[:last])
+        if label and plain(label) == plain(copied):
+            return text
+    text = heads[0].text if heads else ""
+    if label:
+        cut_off = label.rstrip(" .…")
+        numbered = (
+            len(label.split()) <= 2 and len(heads) > 1 and plain(heads[0].text) == plain(label)
+        )
+        if numbered and heads[1].level > heads[0].level:
+            text = _joined(text, heads[1].text)
+        longer = text.startswith(cut_off) and (numbered or label.endswith(("…", "...")))
+        return text if longer and len(text) <= TITLE_CHARACTERS else label
+    if len(heads) > 1 and heads[1].level > heads[0].level and len(text.split()) <= 2:
+        text = _joined(text, heads[1].text)
+    return text if text else section.passages[0].matter if section.passages else ""
+
+
+def _split_title_section(sections: list[Section], book_title: str) -> list[Section]:
+    """Cut up a title page that the contents let run into prefaces and lists, at its headings."""
+    if len(sections) < 2 or plain(sections[0].title) != plain(book_title):
+        return sections
+    first = sections[0]
+    pieces: list[list[Passage]] = [[]]
+    for passage in first.passages:
+        top = passage.kind == "heading" and passage.level <= 2
+        if top and any(other.kind != "heading" for other in pieces[-1]):
+            pieces.append([])
+        pieces[-1].append(passage)
+    split = [Section(first.label, first.parents, _trim(pieces[0]), first.title)]
+    for piece in pieces[1:]:
+        section = Section("", (), _trim(piece))
+        section.title = _title_of(section)
+        split.append(section)
+    return split + sections[1:]
+
+
+def _without_matter(sections: list[Section], book_title: str, warnings: list[str]) -> list[Section]:
+    """The sections that are narrative by what they are called and how they look."""
+    reasons = [_short_reason(section) for section in sections]
+    for number, section in enumerate(sections):
+        first = all(reasons[:number]) and number + 1 < len(sections)
+        if first and not reasons[number] and _is_title_page(section, book_title):
+            reasons[number] = "title page"
+    for number in reversed(range(len(sections))):
+        if all(reasons[number + 1 :]):
+            told = LONG_LABELS.get(plain(sections[number].title), "")
+            reasons[number] = reasons[number] or told
+    if all(reasons):
+        return sections
+    for section, reason in zip(sections, reasons, strict=True):
+        if reason:
+            size = words_in([passage.text for passage in section.passages])
+            warnings.append(f"Not read: {reason} “{section.title}” ({size} words).")
+    return [section for section, reason in zip(sections, reasons, strict=True) if not reason]
+
+
+def _short_reason(section: Section) -> str:
+    size = words_in([passage.text for passage in section.passages])
+    if size > SHORT_MATTER_WORDS:
+        return ""
+    heads = [section.title, section.label, *(head.text for head in _leading(section)[:1])]
+    told = (SHORT_LABELS.get(plain(head).replace("™", "")) for head in heads)
+    return next(filter(None, told), "")
+
+
+def _is_title_page(section: Section, book_title: str) -> bool:
+    texts = [passage.text for passage in section.passages]
+    names = [section.title, *(head.text for head in _leading(section)[:1]), *texts[:1]]
+    return (
+        bool(plain(book_title))
+        and any(plain(name) == plain(book_title) for name in names)
+        and words_in(texts) <= TITLE_PAGE_WORDS
+        and all(words_in([text]) < TITLE_LINE_WORDS for text in texts)
+    )
+
+
+def _with_part_headings(sections: list[Section]) -> list[Section]:
+    """Sections that are a heading only ("Part One") go to the chapter that follows them."""
+    result: list[Section] = []
+    held: list[Section] = []
+    for section in sections:
+        if all(passage.kind == "heading" for passage in section.passages):
+            held.append(section)
+            continue
+        if held:
+            passages = [passage for part in held for passage in part.passages]
+            title = section.title
+            for part in reversed(held):
+                title = _joined(part.title, title)
+            if len(title) > TITLE_CHARACTERS:
+                title = section.title
+            section = Section(section.label, (), passages + section.passages, title)
+            held = []
+        result.append(section)
+    return result + held
+
+
+def _named_apart(sections: list[Section]) -> list[Section]:
+    """Chapters of one name in several parts ("I" of each part) carry the part's name too."""
+    titles = [section.title for section in sections]
+    for section in sections:
+        if section.parents and titles.count(section.title) > 1:
+            section.title = fold_text(_joined(section.parents[-1], section.title))
+    return sections
