@@ -10,8 +10,8 @@ from tasks.epub_toc import TocEntry
 # A table of contents that names fewer of the files with text is no guide to the chapters alone.
 LEAST_COVERAGE = 0.3
 TITLE_PAGE_WORDS = 150
-# A passage as long as this is a sentence of narrative, not a line on a title page.
-TITLE_LINE_WORDS = 25
+# Lines on a title page may be long or end in a full stop, but hardly both and in small letters.
+SENTENCE_WORDS = 8
 SHORT_MATTER_WORDS = 1500
 LEAST_PRINTED_LINKS = 5
 TITLE_CHARACTERS = 120
@@ -21,9 +21,9 @@ SHORT_MATTER = {
     "cover": "cover couverture umschlag copertina cubierta 表紙 封面",
     "title page": "titlepage titelblatt titelseite titelei frontespizio portada 扉",
     "half title page": "halftitle halftitlepage",
-    "table of contents": "contents toc tableofcontents inhalt inhaltsverzeichnis sommaire"
-    " tabledesmatières tabledesmatieres índice indice contenido оглавление содержание 目次 目录 目錄",
-    "copyright page": "copyright copyrightpage copyrightnotice uncopyright créditos 版权 版权页 奥付",
+    "table of contents": "contents toc tableofcontents inhalt inhaltsverzeichnis sommaire índice"
+    " tabledesmatières tabledesmatieres indice contenido оглавление содержание 目次 目录",
+    "copyright page": "copyright copyrightpage copyrightnotice uncopyright créditos 版权 奥付",
     "imprint": "imprint impressum",
     "colophon": "colophon",
     "list of illustrations": "illustrations listofillustrations listoffigures",
@@ -93,6 +93,8 @@ def divide(documents: Sequence[Document], toc: Sequence[TocEntry], book_title: s
     """
     result = Division()
     stream = [passage for document in documents for passage in document.extract.passages]
+    if not stream:
+        return result
     left_out = _boilerplate(stream)
     openings = _openings(documents, toc, result.warnings)
     places = sorted(openings)
@@ -180,8 +182,7 @@ def _openings(
         heads = stream[begins].level and (stream[begins].level <= highest or not levels)
         if not named and span.start not in openings and (span.start < first or heads):
             openings[span.start] = TocEntry("", "", "")
-    if stream:
-        openings.setdefault(0, TocEntry("", "", ""))
+    openings.setdefault(0, TocEntry("", "", ""))
     return openings
 
 
@@ -206,14 +207,14 @@ def _listed_openings(
         if number is None:
             continue
         extract = documents[number].extract
-        at = extract.anchors.get(entry.fragment)
-        if at is None:
+        if entry.fragment not in extract.anchors:
             if not extract.skipped and spans[number]:
                 warnings.append(
                     f"The table of contents points to {entry.fragment!r} in {entry.path}, which"
                     f" is not there ({entry.label})."
                 )
             continue
+        at = extract.anchors[entry.fragment]
         place = offsets[number] + at
         if at == len(extract.passages):
             # Nothing follows in this file. The next one is meant where a chapter's mark stands
@@ -282,16 +283,21 @@ def _title_of(section: Section) -> str:
     text = heads[0].text if heads else ""
     if label:
         cut_off = label.rstrip(" .…")
-        numbered = (
-            len(label.split()) <= 2 and len(heads) > 1 and plain(heads[0].text) == plain(label)
-        )
-        if numbered and heads[1].level > heads[0].level:
-            text = _joined(text, heads[1].text)
+        numbered = len(label.split()) <= 2 and _is_numbered_pair(heads, label)
+        if numbered:
+            text = f"{text} {heads[1].text}"
         longer = text.startswith(cut_off) and (numbered or label.endswith(("…", "...")))
         return text if longer and len(text) <= TITLE_CHARACTERS else label
-    if len(heads) > 1 and heads[1].level > heads[0].level and len(text.split()) <= 2:
-        text = _joined(text, heads[1].text)
-    return text if text else section.passages[0].matter if section.passages else ""
+    if len(text.split()) <= 2 and _is_numbered_pair(heads, text):
+        text = f"{text} {heads[1].text}"
+    return text or section.passages[0].matter
+
+
+def _is_numbered_pair(heads: Sequence[Passage], label: str) -> bool:
+    """Whether a heading that is `label` ("I", "Chapter 1") has its title in a smaller one below."""
+    return (
+        len(heads) > 1 and plain(heads[0].text) == plain(label) and heads[1].level > heads[0].level
+    )
 
 
 def _split_title_section(sections: list[Section], book_title: str) -> list[Section]:
@@ -349,8 +355,16 @@ def _is_title_page(section: Section, book_title: str) -> bool:
         bool(plain(book_title))
         and any(plain(name) == plain(book_title) for name in names)
         and words_in(texts) <= TITLE_PAGE_WORDS
-        and all(words_in([text]) < TITLE_LINE_WORDS for text in texts)
+        and not any(map(_is_prose, texts))
     )
+
+
+def _is_prose(text: str) -> bool:
+    """Whether a passage is a sentence rather than a line on a title page."""
+    words = text.split()
+    small = sum(word[:1].islower() for word in words)
+    ended = text.rstrip("\"'”’)»").endswith((".", "!", "?", "…", "。"))
+    return len(words) >= SENTENCE_WORDS and ended and small >= len(words) / 2
 
 
 def _with_part_headings(sections: list[Section]) -> list[Section]:

@@ -1,8 +1,11 @@
 """An EPUB's package: metadata, spine and cover, read by ebooklib from a repaired copy in memory."""
 
+import base64
 import posixpath
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 from urllib.parse import unquote
 
 from ebooklib import epub
@@ -17,6 +20,7 @@ OPF = "http://www.idpf.org/2007/opf"
 DC = "http://purl.org/dc/elements/1.1/"
 # What authoring tools wrote for Dublin Core over the years.
 DC_ALIASES = ("http://purl.org/dc/elements/1.0/", "http://purl.org/metadata/dublin_core")
+IMAGE_MARKS = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
 DOCUMENT_TYPES = {"application/xhtml+xml", "text/html", "text/x-oeb1-document", "application/xml"}
 DOCUMENT_ENDINGS = (".xhtml", ".html", ".htm", ".xht")
 NCX_TYPE = "application/x-dtbncx+xml"
@@ -279,7 +283,7 @@ def _values(book: epub.EpubBook, namespace: str, name: str) -> list[tuple[str, d
     ]
 
 
-def _metadata(book: epub.EpubBook, root: etree._Element) -> dict[str, str | tuple[str, ...]]:
+def _metadata(book: epub.EpubBook, root: etree._Element) -> dict[str, Any]:
     """Title, authors and the rest of what a tag can carry."""
     refined: dict[str, list[tuple[str, str]]] = {}
     for value, fields in _values(book, OPF, "meta"):
@@ -345,19 +349,37 @@ def find_cover(archive: Archive, package: Package) -> tuple[bytes | None, str]:
     unusable = []
     for path in dict.fromkeys(candidates):
         try:
-            content = archive.read(path)
+            content = archive.read(path) or b""
         except UserError:
-            content = None
-        if content and content.startswith(b"\xff\xd8\xff"):
-            return content, "image/jpeg"
-        if content and content.startswith(b"\x89PNG\r\n\x1a\n"):
-            return content, "image/png"
+            content = b""
+        for image in (content, *_images_inside_svg(archive, path, content)):
+            media_type = next((kind for mark, kind in IMAGE_MARKS if image.startswith(mark)), "")
+            if media_type:
+                return image, media_type
         unusable.append(path)
     if unusable:
         archive.warnings.append(
             f"The cover {unusable[0]} is no readable JPEG or PNG image; the book gets no cover."
         )
     return None, ""
+
+
+def _images_inside_svg(archive: Archive, path: str, content: bytes) -> list[bytes]:
+    """The pictures that an SVG cover frames, the largest first."""
+    if b"<svg" not in content[:4096]:
+        return []
+    found = []
+    for element in named(parse(content)[0], "image"):
+        for key, value in element.items():
+            if key.rpartition("}")[2].rpartition(":")[2] != "href":
+                continue
+            head, comma, data = value.partition(",")
+            if head.startswith("data:") and head.endswith(";base64") and comma:
+                with suppress(ValueError):
+                    found.append(base64.b64decode(data))
+            elif target := resolve(path, value)[0]:
+                found.append(archive.read(target) or b"")
+    return sorted(found, key=len, reverse=True)
 
 
 def _images_in(archive: Archive, path: str) -> list[str]:

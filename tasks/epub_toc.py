@@ -65,6 +65,7 @@ def _from_nav(root: etree._Element, path: str) -> Iterator[TocEntry]:
     if not tocs:
         return
     # (list item, labels above it), the next one last: no recursion, however deep the list.
+    waiting: list[tuple[etree._Element, tuple[str, ...]]]
     waiting = [(item, ()) for item in reversed(_list_items(tocs[0]))]
     while waiting:
         item, parents = waiting.pop()
@@ -93,6 +94,7 @@ def _list_items(element: etree._Element) -> list[etree._Element]:
 
 def _from_ncx(root: etree._Element, path: str) -> Iterator[TocEntry]:
     maps = named(root, "navmap")
+    waiting: list[tuple[etree._Element, tuple[str, ...]]]
     waiting = [(point, ()) for point in reversed(_points(maps[0]))] if maps else []
     while waiting:
         point, parents = waiting.pop()

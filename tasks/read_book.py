@@ -155,13 +155,8 @@ def _read_documents(
         if not well_formed:
             archive.warnings.append(f"{path} is not well-formed; it is read as browsers read it.")
         language = language or root.get(f"{{{XML}}}lang") or root.get("lang") or ""
-        found = extract(
-            root,
-            starts={line.fragment for line in toc if line.path == path},
-            matter={
-                mark: kind for (file, mark), kind in landmarks.items() if file == path and mark
-            },
-        )
+        told = {mark: kind for (file, mark), kind in landmarks.items() if file == path and mark}
+        found = extract(root, {line.fragment for line in toc if line.path == path}, told)
         for reason, texts in found.skipped.items():
             archive.warnings.append(f"Not read: {reason} in {path} ({words_in(texts)} words).")
         reason = _page_reason(path, found, landmarks.get((path, ""), ""))
