@@ -11,7 +11,7 @@ PAUSES = frozenset(",.?!")
 ENDS = frozenset(".?!")
 
 _MARKS = {
-    **dict.fromkeys(",;:—–―⸺⸻‒…⋯、，；：", ","),
+    **dict.fromkeys(",;:-—–―⸺⸻‒…⋯、，；：", ","),
     **dict.fromkeys(".。．｡", "."),
     **dict.fromkeys("?？‽؟", "?"),
     **dict.fromkeys("!！¡", "!"),

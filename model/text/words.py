@@ -1,0 +1,48 @@
+"""What the front-end returns: printed words, what is said for each, and its phones."""
+
+from dataclasses import dataclass
+
+from model.text.marks import PAUSES
+
+
+@dataclass(frozen=True)
+class Word:
+    """One printed token and what is said for it.
+
+    `start` and `end` are its character span in the printed text. `spoken` is "" for punctuation
+    and for what has no sound (foreign script, emoji); `phones` are symbols of the v2 inventory,
+    a mark's being its pause (empty where it makes none).
+    """
+
+    printed: str
+    start: int
+    end: int
+    spoken: str
+    phones: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A text as it is spoken; its words cover every character that is not white space, in order."""
+
+    text: str
+    words: tuple[Word, ...]
+
+    @property
+    def phones(self) -> tuple[str, ...]:
+        """Phones and pauses of all words."""
+        return tuple(phone for word in self.words for phone in word.phones)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing in the text can be said."""
+        return all(phone in PAUSES for word in self.words for phone in word.phones)
+
+    @property
+    def unspoken(self) -> tuple[Word, ...]:
+        """Words with letters or digits that nothing is said for, such as foreign scripts."""
+        return tuple(
+            word
+            for word in self.words
+            if not word.spoken and any(character.isalnum() for character in word.printed)
+        )
