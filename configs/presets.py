@@ -30,8 +30,6 @@ class OutputPreset(Strict):
     """How the finished book is delivered."""
 
     loudness: float = Field(ge=-40, le=-10, description="integrated loudness of the book, LUFS")
-    true_peak: float = Field(ge=-12, le=0, description="ceiling, dBTP")
-    bitrate_kbps: int = Field(ge=24, le=320, description="AAC bit rate")
     subtitles: tuple[Literal["srt", "vtt"], ...]
 
 

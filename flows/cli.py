@@ -1,0 +1,416 @@
+"""The command line. Commands import what they need themselves, so that --help is quick."""
+
+import errno
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from configs.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from configs.settings import Settings
+
+INTERRUPTED = 130
+DAY_SECONDS = 86400.0
+
+console = Console(stderr=True, highlight=False)
+log = logging.getLogger(__name__)
+
+app = typer.Typer(
+    name="voxloom",
+    help="Books to speech in a cloned voice, on this machine, offline.",
+    epilog="Files are kept in VOXLOOM_HOME (now: the folder that voxloom store du names). "
+    "A run that was stopped goes on where it was when the same command is run again.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+voices_app = typer.Typer(help="Voices registered by name.", no_args_is_help=True)
+store_app = typer.Typer(help="The store of takes: what is spoken is kept.", no_args_is_help=True)
+app.add_typer(voices_app, name="voices", rich_help_panel="Keep")
+app.add_typer(store_app, name="store", rich_help_panel="Keep")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"voxloom {version('voxloom')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+VoiceOption = Annotated[
+    str,
+    typer.Option(
+        "--voice",
+        metavar="SAMPLE",
+        help="Audio file with 3 s or more of one person's clear speech, or a registered name.",
+        rich_help_panel="Voice",
+    ),
+]
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        min=0,
+        help="Another number gives another reading of the same text.",
+        rich_help_panel="Voice",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="YAML file with sections voice, output and pauses; values left out stay as shipped.",
+        rich_help_panel="Other",
+    ),
+]
+DebugOption = Annotated[
+    bool,
+    typer.Option("--debug", help="Show a traceback when something fails.", rich_help_panel="Other"),
+]
+
+
+@app.command(rich_help_panel="Make", no_args_is_help=True)
+def audiobook(
+    book: Annotated[Path, typer.Argument(metavar="BOOK.epub", help="The book.")],
+    voice: VoiceOption,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder for the results.", rich_help_panel="What"
+        ),
+    ],
+    chapters: Annotated[
+        str,
+        typer.Option(
+            "--chapters",
+            metavar="LIST",
+            help="Only these chapters: 2, 1-3, 1-3,7 or 5-. All by default.",
+            rich_help_panel="What",
+        ),
+    ] = "",
+    seed: SeedOption = 0,
+    config: ConfigOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Make a chaptered audiobook of an EPUB.
+
+    Writes Title.m4b with chapters, cover and tags, Title.srt and Title.vtt with the printed text,
+    the cover, and report.json with measurements and what may be worth listening to.
+
+    It may be stopped at any moment: run the same command again, and only what is missing is made.
+
+    [bold]Examples[/]
+
+    voxloom audiobook book.epub --voice me.wav --out book/
+
+    voxloom audiobook book.epub --voice ada --out book/ --chapters 1-3
+    """
+    from configs.presets import load_presets
+
+    presets = load_presets(config)
+    settings = _start()
+    from flows.audiobook import make_audiobook
+    from flows.progress import spoken_time
+    from flows.work import Order
+
+    order = Order(book, voice, out, chapters, seed, presets, settings)
+    made = make_audiobook(order, console)
+    console.print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
+    if made.flawed:
+        console.print(
+            f"{made.flawed} utterances may be worth listening to; {made.report} names them."
+        )
+
+
+@app.command(rich_help_panel="Make", no_args_is_help=True)
+def speak(
+    voice: VoiceOption,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What to say.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE.wav", help="Where to.", rich_help_panel="What"
+        ),
+    ] = None,
+    lines: Annotated[
+        Path | None,
+        typer.Option(
+            "--lines",
+            metavar="FILE",
+            help="Speak a text file instead, line by line.",
+            rich_help_panel="What",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for 000.wav, 001.wav ..., one for each line.",
+            rich_help_panel="What",
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    config: ConfigOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Speak a text, or a file line by line.
+
+    [bold]Examples[/]
+
+    voxloom speak "Good morning." --voice me.wav -o morning.wav
+
+    voxloom speak --lines lines.txt --voice ada --out lines/
+    """
+    from configs.presets import load_presets
+
+    if (text is None) == (lines is None):
+        raise UsageError("say what to speak: either a TEXT or --lines FILE")
+    if text is not None and (output is None or out is not None):
+        raise UsageError("a TEXT is spoken into one file: give -o FILE.wav")
+    if lines is not None and (out is None or output is not None):
+        raise UsageError("--lines makes one file a line: give --out DIR")
+    presets = load_presets(config)
+    settings = _start()
+    from flows.progress import RunProgress, spoken_time
+    from flows.speak import lines_of, numbered, speak
+    from flows.work import builtin_engine, check_folder, remembered_speed
+
+    texts = [text] if text is not None else lines_of(lines) if lines is not None else []
+    targets = [output] if output is not None else numbered(out or Path(), len(texts))
+    check_folder(targets[0].absolute().parent if targets else out or Path())
+    progress = RunProgress(console, remembered_speed(settings))
+    with progress.shown():
+        seconds = speak(texts, targets, voice, seed, presets, settings, builtin_engine, progress)
+    where = targets[0] if text is not None else f"{out}: {len(targets)} files"
+    console.print(f"[green]{where}[/], {spoken_time(seconds)} of speech")
+
+
+@voices_app.command("add", no_args_is_help=True)
+def voices_add(
+    name: Annotated[str, typer.Argument(help="What to call the voice.")],
+    sample: Annotated[Path, typer.Argument(help="Audio file with 3 s or more of clear speech.")],
+    debug: DebugOption = False,
+) -> None:
+    """Register a voice under a name."""
+    settings = _start()
+    from storage.library import Library
+    from tasks.voices import register_voice
+
+    voice = register_voice(name, sample, Library(settings.voices))
+    typer.echo(f"{voice.name}: {voice.seconds:.1f} s at {voice.sample_rate} Hz")
+
+
+@voices_app.command("list")
+def voices_list(debug: DebugOption = False) -> None:
+    """List the registered voices."""
+    settings = _start()
+    from storage.library import Library
+
+    voices = list(Library(settings.voices))
+    if not voices:
+        console.print("No voices yet; register one with: voxloom voices add NAME SAMPLE")
+        return
+    table = Table("name", "seconds", "made from", "added", box=None, pad_edge=False)
+    for voice in voices:
+        table.add_row(voice.name, f"{voice.seconds:.1f}", voice.source, voice.added[:10])
+    Console(highlight=False).print(table)
+
+
+@voices_app.command("show", no_args_is_help=True)
+def voices_show(
+    name: Annotated[str, typer.Argument(help="The voice.")], debug: DebugOption = False
+) -> None:
+    """Show what is known of a voice."""
+    settings = _start()
+    from storage.library import Library
+
+    library = Library(settings.voices)
+    voice = library.get(name)
+    typer.echo(f"name      {voice.name}")
+    typer.echo(f"sample    {library.sample(name)}")
+    typer.echo(f"seconds   {voice.seconds}")
+    typer.echo(f"rate      {voice.sample_rate} Hz")
+    typer.echo(f"from      {voice.source}")
+    typer.echo(f"added     {voice.added}")
+    typer.echo(f"sha256    {voice.sample_hash}")
+
+
+@voices_app.command("remove", no_args_is_help=True)
+def voices_remove(
+    name: Annotated[str, typer.Argument(help="The voice.")], debug: DebugOption = False
+) -> None:
+    """Remove a voice; books that were made with it stay."""
+    settings = _start()
+    from storage.library import Library
+
+    Library(settings.voices).remove(name)
+    typer.echo(f"{name} is removed")
+
+
+@store_app.command("verify")
+def store_verify(debug: DebugOption = False) -> None:
+    """Read every take; damaged ones are set aside and made again when needed."""
+    settings = _start()
+    from storage.objects import ObjectStore
+
+    store = ObjectStore(
+        settings.store_url, on_corrupt=lambda key, why: log.info("%s: %s", key, why)
+    )
+    count = sum(1 for _ in store)
+    if corrupt := store.verify():
+        for key in corrupt:
+            typer.echo(key)
+        raise UserError(
+            f"{len(corrupt)} of {count} takes were damaged and are set aside; a run that needs "
+            "them makes them again."
+        )
+    typer.echo(f"{count} takes, all sound")
+
+
+@store_app.command("gc")
+def store_gc(
+    days: Annotated[
+        float,
+        typer.Option("--older-than", metavar="DAYS", min=0, help="Runs so old no longer count."),
+    ] = 30.0,
+    debug: DebugOption = False,
+) -> None:
+    """Delete takes that no recent run has used."""
+    settings = _start()
+    from storage.objects import ObjectStore
+    from storage.runs import Runs
+
+    keep = Runs(settings.runs).takes(since=time.time() - days * DAY_SECONDS)
+    freed = ObjectStore(settings.store_url).gc(keep)
+    typer.echo(
+        f"{freed.objects + freed.corrupt_objects} takes deleted, "
+        f"{_size(freed.bytes + freed.corrupt_bytes)} freed"
+    )
+
+
+@store_app.command("du")
+def store_du(debug: DebugOption = False) -> None:
+    """Show how much is stored, and which runs used it."""
+    settings = _start()
+    from storage.objects import ObjectStore
+    from storage.runs import Runs
+
+    usage = ObjectStore(settings.store_url).du()
+    typer.echo(f"{settings.store_url}: {usage.objects} takes, {_size(usage.bytes)}")
+    if usage.corrupt_objects:
+        typer.echo(f"set aside as damaged: {usage.corrupt_objects}, {_size(usage.corrupt_bytes)}")
+    for run in Runs(settings.runs):
+        day = datetime.fromtimestamp(run.started).date().isoformat()
+        typer.echo(f"{day}  {run.state:8}  {len(run.takes):6} takes  {run.title} ({run.voice})")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status: 0, 1 (failure), 2 (usage), 130 (interrupted)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = typer.main.get_command(app).main(
+            arguments, prog_name="voxloom", standalone_mode=False
+        )
+        return status if isinstance(status, int) else 0
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _say("stopped; what is finished is kept, and the same command goes on from there")
+        return INTERRUPTED
+    except click.UsageError as error:
+        return _fail(_usage(error), UsageError.exit_status, arguments)
+    except click.ClickException as error:
+        return _fail(error.format_message(), UserError.exit_status, arguments)
+    except UserError as error:
+        return _fail(str(error), error.exit_status, arguments)
+    except BrokenPipeError:
+        # Whoever reads our output has closed it (| head): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UserError.exit_status
+    except OSError as error:
+        return _fail(_disk(error), UserError.exit_status, arguments)
+    except Exception as error:  # the last line of defence: a sentence instead of a traceback
+        log.exception("unexpected")
+        where = _log_file()
+        more = f"{where} has the details" if where else "run it again with --debug for details"
+        return _fail(
+            f"something unexpected failed ({type(error).__name__}: {error}); {more}",
+            UserError.exit_status,
+            arguments,
+        )
+
+
+def _start() -> "Settings":
+    """Settings and logging of a command."""
+    from configs.settings import load_settings
+    from flows.logs import log_to
+
+    settings = load_settings()
+    log_to(settings.log_file, settings.log_level, console)
+    if settings.offline:
+        os.environ.update(
+            HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1"
+        )
+    return settings
+
+
+def _fail(message: str, status: int, arguments: Sequence[str]) -> int:
+    if "--debug" in arguments:
+        console.print_exception()
+    _say(message)
+    return status
+
+
+def _say(message: str) -> None:
+    print(f"voxloom: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _usage(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx else "voxloom"
+    message = error.format_message().rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}; see {command} --help"
+
+
+def _disk(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some space and run the same command again"
+    name = f"{error.filename}: " if error.filename else ""
+    return f"{name}{error.strerror or error}; check the path and its permissions"
+
+
+def _log_file() -> str:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            return handler.baseFilename
+    return ""
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

@@ -1,0 +1,142 @@
+"""Live progress: what is being done, how far it is, and when it will be finished."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
+
+PRIOR_SECONDS = 10.0  # how long the assumed speed counts as if it had been measured
+SECONDS_BETWEEN_LINES = 20.0  # where there is no terminal to draw in
+SPOKEN_PHONES_PER_SECOND = 12.5
+FINISHING_SPEED = 60.0  # seconds of speech mastered, encoded and verified a second
+
+
+class Pace:
+    """Estimates the time left from work done; work is counted in phones.
+
+    Begins with an assumed speed (that of the last run), which measurement soon outweighs.
+    """
+
+    def __init__(self, phones_per_second: float, clock: Callable[[], float] = time.monotonic):
+        self._prior = phones_per_second
+        self._clock = clock
+        self._start: float | None = None
+        self._last = 0.0
+        self._done = 0
+
+    def start(self) -> None:
+        self._start = self._last = self._clock()
+
+    def advance(self, phones: int) -> None:
+        self._done += phones
+        self._last = self._clock()
+
+    @property
+    def measured(self) -> float | None:
+        """Phones a second since the start; None before there is anything to go by."""
+        if self._start is None or not self._done or self._last <= self._start:
+            return None
+        return self._done / (self._last - self._start)
+
+    def seconds_left(self, phones: int) -> float:
+        """Seconds until so many phones are rendered, from now."""
+        if self._start is None:
+            return phones / self._prior
+        elapsed = self._last - self._start
+        speed = (self._prior * PRIOR_SECONDS + self._done) / (PRIOR_SECONDS + elapsed)
+        return max(0.0, phones / speed - (self._clock() - self._last))
+
+
+class RunProgress:
+    """The display of one run: `stage` says what goes on, `advance` that an utterance is done."""
+
+    def __init__(self, console: Console, phones_per_second: float) -> None:
+        self.pace = Pace(phones_per_second)
+        self._console = console
+        self._left = 0
+        self._finishing = 0.0
+        self._said = 0.0
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f} %"),
+            _Left(self),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    @contextmanager
+    def shown(self) -> Iterator["RunProgress"]:
+        """Draws while the block runs."""
+        with self._bar:
+            yield self
+
+    def stage(self, text: str) -> None:
+        """What is being done from now on."""
+        self._bar.update(self._task, description=text)
+        if not self._console.is_terminal:
+            self._console.print(f"{text} ...", highlight=False)
+
+    def expect(self, phones: int, left: int) -> None:
+        """How much there is in all, and how much of it is left to render; estimates are welcome."""
+        self._left = left
+        self._finishing = phones / SPOKEN_PHONES_PER_SECOND / FINISHING_SPEED
+        self._bar.update(self._task, total=max(phones, 1), completed=phones - left)
+
+    def advance(self, phones: int) -> None:
+        """An utterance of so many phones is done."""
+        self.pace.advance(phones)
+        self._left -= phones
+        self._bar.update(self._task, advance=phones)
+        if not self._console.is_terminal and self._due():
+            done = self._bar.tasks[self._task]
+            self._console.print(
+                f"{done.percentage:.0f} % spoken, {self.left()} left", highlight=False
+            )
+
+    def fraction(self, done: float) -> None:
+        """How much of the present stage is done, 0 to 1."""
+        self._left = 0
+        self._bar.update(self._task, total=1.0, completed=done)
+
+    def left(self) -> str:
+        """The time left, in words; nothing while there is nothing to go by."""
+        if self._left <= 0:
+            return ""
+        seconds = self.pace.seconds_left(self._left) + self._finishing
+        return f"about {spoken_time(seconds)}"
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now - self._said < SECONDS_BETWEEN_LINES:
+            return False
+        self._said = now
+        return True
+
+
+class _Left(ProgressColumn):
+    """The time left, drawn anew with every refresh."""
+
+    max_refresh = 0.5
+
+    def __init__(self, run: RunProgress) -> None:
+        super().__init__()
+        self._run = run
+
+    def render(self, task: Task) -> Text:
+        left = self._run.left()
+        return Text(f"{left} left" if left else "", style="cyan")
+
+
+def spoken_time(seconds: float) -> str:
+    """A duration as one says it: 40 s, 3 min 20 s, 2 h 05 min."""
+    minutes, rest = divmod(max(1, round(seconds)), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

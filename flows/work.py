@@ -1,0 +1,416 @@
+"""A book on its way through the house: the plan, and the steps that the flow takes with it."""
+
+import json
+import logging
+import re
+import shutil
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from configs.errors import UsageError, UserError
+from configs.presets import Presets
+from configs.settings import Settings
+from flows.progress import RunProgress
+from storage.files import write_whole
+from storage.keys import content_key, hash_bytes
+from storage.library import Library
+from storage.objects import ObjectStore
+from storage.runs import Run, Runs
+from tasks.assemble import ChapterAudio, assemble_chapter
+from tasks.batches import make_batches
+from tasks.beside import disk_error, write_bytes
+from tasks.master import book_gain, measure_loudness
+from tasks.package import Packed, package_m4b
+from tasks.plan import Pauses, Utterance, plan_chapter
+from tasks.read_book import Book, read_book
+from tasks.render import Line, render_takes
+from tasks.report import ChapterReport, IncompleteTake, Mastering, build_report, write_report
+from tasks.report import Run as RunReport
+from tasks.subtitles import book_cues, write_srt, write_vtt
+from tasks.takes import Take, decode_take, take_key
+from tasks.voices import Voice, find_voice
+
+if TYPE_CHECKING:
+    from model.engine import Engine
+
+PHONES_PER_CHARACTER = 0.9  # for the first estimate, before the text is read aloud inside
+ASSUMED_SPEED = 60.0  # phones a second, for the very first run on a machine
+MODEL_NAME = "Voxloom built-in voice"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asks for; `voice` is a path or a registered name, `chapters` like 1-3,5."""
+
+    book: Path
+    voice: str
+    out: Path
+    chapters: str
+    seed: int
+    presets: Presets
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What shall be spoken: the chosen chapters' utterances by chapter number (from 0)."""
+
+    book: Book
+    voice: Voice
+    chapters: dict[int, list[Utterance]]
+    warnings: tuple[str, ...]
+
+
+def plan_book(order: Order, progress: RunProgress) -> Plan:
+    """Reads the book and the voice sample and plans every utterance.
+
+    Everything that can be wrong with what the user gave is found here, before the long work.
+    """
+    progress.stage("Reading the book")
+    book = read_book(order.book)
+    numbers = choose_chapters(order.chapters, len(book.chapters))
+    characters = sum(
+        len(block.text) for number in numbers for block in book.chapters[number].blocks
+    )
+    guess = round(characters * PHONES_PER_CHARACTER)
+    progress.expect(guess, guess)
+    voice = find_voice(order.voice, Library(order.settings.voices))
+    check_folder(order.out)
+    progress.stage("Planning what to say")
+    pauses = Pauses(**order.presets.pauses.model_dump())
+    chapters: dict[int, list[Utterance]] = {}
+    warnings = list(book.warnings)
+    for number in numbers:
+        utterances = plan_chapter(number, book.chapters[number], pauses, book.language)
+        if utterances:
+            chapters[number] = utterances
+        else:
+            warnings.append(f"Chapter {number + 1} has nothing to be spoken and is left out.")
+    if not chapters:
+        raise UserError(f"{order.book} has no text that could be spoken in the chosen chapters.")
+    return Plan(book, voice, chapters, tuple(warnings))
+
+
+class Work:
+    """The steps of one book. Nothing here knows of Prefect; each step is called by the flow."""
+
+    def __init__(self, order: Order, plan: Plan, engine: "Engine", progress: RunProgress) -> None:
+        from model.engine import Sampling
+
+        self.plan = plan
+        self._order = order
+        self._engine = engine
+        self._progress = progress
+        self._started = time.time()
+        self._sampling = Sampling(**order.presets.voice.model_dump())
+        self._store = ObjectStore(order.settings.store_url)
+        self._failures: dict[str, str] = {}
+        self._made = 0
+        sampling = asdict(self._sampling)
+        self._keys = {
+            (utterance.chapter, utterance.index): take_key(
+                utterance.phones,
+                utterance.language,
+                plan.voice.content_hash,
+                engine.content_hash,
+                sampling,
+                order.seed,
+            )
+            for utterance in self._utterances()
+        }
+        self._id = content_key(
+            {
+                "book": hash_bytes(order.book.read_bytes()),
+                "voice": plan.voice.content_hash,
+                "model": engine.content_hash,
+                "chapters": list(plan.chapters),
+                "seed": order.seed,
+            }
+        )
+        self._folder = order.settings.work / self._id
+        self._record("running")
+        lines = {
+            self._key(utterance): Line(self._key(utterance), utterance.phones)
+            for utterance in self._utterances()
+        }
+        missing = [lines[key] for key in self._store.missing(lines)]
+        self._reused = len(lines) - len(missing)
+        self.batches = make_batches(
+            missing, lambda line: len(line.phones), order.settings.batch_size
+        )
+        self._waiting = self._missing_by_chapter({line.key for line in missing})
+        phones = sum(len(line.phones) for line in lines.values())
+        progress.expect(phones, sum(len(line.phones) for line in missing))
+        if missing:
+            progress.stage("Listening to the voice sample")
+            self._reference = engine.reference(plan.voice.audio, plan.voice.sample_rate)
+        progress.pace.start()
+
+    @property
+    def title(self) -> str:
+        return self.plan.book.title or self._order.book.stem
+
+    def render(self, number: int) -> list[int]:
+        """Renders and stores the takes of a batch; returns the chapters that are now complete."""
+        self._progress.stage("Speaking")
+        batch = self.batches[number]
+        failures = render_takes(
+            batch, self._engine, self._reference, self._sampling, self._store, self._on_take
+        )
+        self._failures |= failures
+        for key in failures:
+            self._progress.advance(len(next(line for line in batch if line.key == key).phones))
+        return self._completed({line.key for line in batch})
+
+    def ready_chapters(self) -> list[int]:
+        """The chapters of which no take is missing before anything is rendered."""
+        return [number for number in self.plan.chapters if number not in self._waiting]
+
+    def assemble(self, number: int) -> "AssembledChapter":
+        """Puts a chapter whose takes are all there into one file."""
+        flawed: list[tuple[Utterance, str]] = []
+
+        def pieces() -> Iterator[tuple[Utterance, np.ndarray]]:
+            for utterance in self.plan.chapters[number]:
+                take, problem = self._take(utterance)
+                if problem:
+                    flawed.append((utterance, problem))
+                yield utterance, take
+
+        path = self._folder / f"{number + 1:04d}.flac"
+        audio = assemble_chapter(pieces(), self._engine.sample_rate, path)
+        return AssembledChapter(number, audio, tuple(flawed))
+
+    def measure(self, chapters: Sequence["AssembledChapter"]) -> float:
+        """Integrated loudness of the book, LUFS."""
+        remember_speed(self._order.settings, self._progress.pace.measured)
+        self._progress.stage("Measuring the loudness")
+        paths = [chapter.audio.path for chapter in chapters]
+        return measure_loudness(paths, self._engine.sample_rate, self._progress.fraction)
+
+    def package(self, chapters: Sequence["AssembledChapter"], loudness: float) -> Packed:
+        """Writes and verifies the audiobook."""
+        self._progress.stage("Packing the audiobook")
+        titles = [self.plan.book.chapters[chapter.number].title for chapter in chapters]
+        return package_m4b(
+            self.plan.book,
+            [
+                (title, chapter.audio.path, chapter.audio.samples)
+                for title, chapter in zip(titles, chapters, strict=True)
+            ],
+            sample_rate=self._engine.sample_rate,
+            gain_db=book_gain(loudness, self._order.presets.output.loudness),
+            voice_name=self.plan.voice.name,
+            model_name=MODEL_NAME,
+            out=self._path(".m4b"),
+            on_progress=self._progress.fraction,
+        )
+
+    def accompany(
+        self, chapters: Sequence["AssembledChapter"], loudness: float, packed: Packed
+    ) -> Path:
+        """Writes what lies beside the audiobook: subtitles, cover, report; returns the report's
+        path. The record of the run says from then on that it is finished."""
+        cues = book_cues(self._utterances(), [chapter.audio for chapter in chapters])
+        writers: dict[str, Callable[..., None]] = {"srt": write_srt, "vtt": write_vtt}
+        for kind in self._order.presets.output.subtitles:
+            writers[kind](cues, self._path(f".{kind}"))
+        if suffix := _picture_suffix(self.plan.book.cover):
+            assert self.plan.book.cover is not None
+            write_bytes(self._order.out / f"cover{suffix}", self.plan.book.cover)
+        path = self._order.out / "report.json"
+        write_report(self._report(chapters, loudness, packed), path)
+        self._record("finished")
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return path
+
+    def _report(
+        self, chapters: Sequence["AssembledChapter"], loudness: float, packed: Packed
+    ) -> dict[str, object]:
+        rate = self._engine.sample_rate
+        incomplete, warnings = [], [*self.plan.warnings, *packed.warnings]
+        offset = 0
+        for chapter in chapters:
+            starts = {span.index: span.start for span in chapter.audio.spans}
+            for utterance, problem in chapter.flawed:
+                start = (offset + starts[utterance.index]) / rate
+                incomplete.append(
+                    IncompleteTake(utterance.chapter, utterance.index, utterance.text, start)
+                )
+                warnings.append(
+                    f"Chapter {utterance.chapter + 1}, utterance {utterance.index + 1}: {problem}."
+                )
+            offset += chapter.audio.samples
+        return build_report(
+            book=self.plan.book,
+            voice={"name": self.plan.voice.name, "content_hash": self.plan.voice.content_hash},
+            model={"name": MODEL_NAME, "content_hash": self._engine.content_hash},
+            chapters=[
+                ChapterReport(
+                    title=self.plan.book.chapters[chapter.number].title,
+                    utterances=len(self.plan.chapters[chapter.number]),
+                    seconds=chapter.audio.seconds,
+                    speech_seconds=sum(s.end - s.start for s in chapter.audio.spans) / rate,
+                )
+                for chapter in chapters
+            ],
+            incomplete=incomplete,
+            mastering=Mastering(
+                before_lufs=loudness,
+                gain_db=book_gain(loudness, self._order.presets.output.loudness),
+                delivered=packed.loudness,
+            ),
+            warnings=warnings,
+            run=RunReport(
+                started=datetime.fromtimestamp(self._started)
+                .astimezone()
+                .isoformat("T", "seconds"),
+                wall_seconds=time.time() - self._started,
+                made=self._made,
+                reused=self._reused,
+            ),
+        )
+
+    def _take(self, utterance: Utterance) -> tuple[np.ndarray, str]:
+        """The audio of an utterance's take and what is wrong with it; silence where there is none
+        because the engine can't render it."""
+        key = self._key(utterance)
+        if key in self._failures:
+            return np.zeros(0, np.float32), f"not spoken, {self._failures[key]}"
+        data = self._store.get(key)
+        if data is None:
+            raise UserError(
+                "A stored take was damaged while the book was being made. Run the same command "
+                "again; only what is missing is made."
+            )
+        take = decode_take(data)
+        return take.audio, take.problem
+
+    def _on_take(self, line: Line, take: Take) -> None:
+        self._made += 1
+        self._progress.advance(len(line.phones))
+
+    def _missing_by_chapter(self, missing: set[str]) -> dict[int, set[str]]:
+        waiting = {
+            number: {self._key(utterance) for utterance in utterances} & missing
+            for number, utterances in self.plan.chapters.items()
+        }
+        return {number: keys for number, keys in waiting.items() if keys}
+
+    def _completed(self, keys: set[str]) -> list[int]:
+        for waiting in self._waiting.values():
+            waiting -= keys
+        done = [number for number, waiting in self._waiting.items() if not waiting]
+        for number in done:
+            del self._waiting[number]
+        return done
+
+    def _utterances(self) -> Iterator[Utterance]:
+        for utterances in self.plan.chapters.values():
+            yield from utterances
+
+    def _key(self, utterance: Utterance) -> str:
+        return self._keys[utterance.chapter, utterance.index]
+
+    def _path(self, suffix: str) -> Path:
+        return self._order.out / (file_stem(self.title) + suffix)
+
+    def _record(self, state: str) -> None:
+        Runs(self._order.settings.runs).put(
+            Run(
+                id=self._id,
+                title=self.title,
+                book=str(self._order.book),
+                voice=self._order.voice,
+                out=str(self._order.out),
+                state=state,
+                started=self._started,
+                takes=tuple(dict.fromkeys(self._keys.values())),
+            )
+        )
+
+
+@dataclass(frozen=True)
+class AssembledChapter:
+    """A chapter's audio, and the utterances in it that did not come out right, with the reason."""
+
+    number: int
+    audio: ChapterAudio
+    flawed: tuple[tuple[Utterance, str], ...]
+
+
+def builtin_engine(settings: Settings) -> "Engine":
+    """The voice model that the project carries."""
+    from model.engine import Engine
+
+    return Engine.load(threads=settings.threads)
+
+
+def choose_chapters(given: str, count: int) -> list[int]:
+    """The chapter numbers (from 0) that a text like "1-3,5" or "4-" names; all for ""."""
+    if not given:
+        return list(range(count))
+    chosen: set[int] = set()
+    for part in given.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:(-)\s*(\d*)\s*)?", part)
+        if not match:
+            raise UsageError(f"--chapters {given}: write chapter numbers like 2, 1-3, 1-3,7 or 5-")
+        first = int(match[1])
+        last = first if not match[2] else int(match[3] or count)
+        if first < 1 or last < first or first > count or last > count:
+            raise UsageError(f"--chapters {given}: this book has the chapters 1 to {count}")
+        chosen.update(range(first - 1, last))
+    return sorted(chosen)
+
+
+def file_stem(title: str) -> str:
+    """A file name for a title: no separators, no control characters, at most 120 bytes."""
+    kept = "".join(" " if unicodedata.category(char).startswith("C") else char for char in title)
+    kept = re.sub(r'[/\\:*?"<>|]+', " ", kept)
+    kept = " ".join(kept.split()).strip(". ")
+    return kept.encode()[:120].decode(errors="ignore").strip(". ") or "audiobook"
+
+
+def check_folder(folder: Path) -> None:
+    """Raises UserError unless files can be written into the folder, which is made if need be."""
+    probe = folder / ".voxloom-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise disk_error(error, probe) from error
+
+
+def remembered_speed(settings: Settings) -> float:
+    """Phones a second of the last run on this machine, for the first estimate."""
+    try:
+        return max(0.1, float(json.loads(_speed_file(settings).read_text())["phones_per_second"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ASSUMED_SPEED
+
+
+def remember_speed(settings: Settings, phones_per_second: float | None) -> None:
+    if phones_per_second is not None:
+        data = json.dumps({"phones_per_second": round(phones_per_second, 2)}).encode()
+        write_whole(_speed_file(settings), data)
+
+
+def _speed_file(settings: Settings) -> Path:
+    return settings.home / "speed.json"
+
+
+def _picture_suffix(picture: bytes | None) -> str:
+    """.jpg or .png by the picture's first bytes; "" for none or another kind."""
+    if picture and picture.startswith(b"\xff\xd8\xff"):
+        return ".jpg"
+    return ".png" if picture and picture.startswith(b"\x89PNG\r\n\x1a\n") else ""
