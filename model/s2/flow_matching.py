@@ -144,11 +144,13 @@ class RotaryEmbedding(nn.Module):
         """cos and sin, each (frames, dim), every angle twice for the interleaved pairs."""
         tables = self._tables
         if tables is None or len(tables[0]) < frames or tables[0].device != self.inv_freq.device:
-            # Own float32 powers of two: half-precision angles would be far off by frame 1000.
             size = max(1024, 1 << (frames - 1).bit_length())
-            positions = torch.arange(size, device=self.inv_freq.device, dtype=torch.float32)
-            angles = torch.outer(positions, self.inv_freq.float()).repeat_interleave(2, dim=-1)
-            tables = self._tables = (angles.cos(), angles.sin())
+            # Tables first made to speak must still serve training: no inference tensors. In
+            # float32 throughout, as half-precision angles would be far off by frame 1000.
+            with torch.inference_mode(False):
+                positions = torch.arange(size, device=self.inv_freq.device, dtype=torch.float32)
+                angles = torch.outer(positions, self.inv_freq.float()).repeat_interleave(2, dim=-1)
+                tables = self._tables = (angles.cos(), angles.sin())
         return tables[0][:frames], tables[1][:frames]
 
 

@@ -72,9 +72,9 @@ class SynthesizerTrnV3(nn.Module):
             dropout=c.dropout,
         )
         self.ref_enc = MelStyleEncoder(c.reference_bins, c.gin_channels, dropout=c.dropout)
-        if c.gin_channels != c.mrte_hidden:
-            # As in v2Pro: a voice of another width is brought to the cross-attention's.
-            self.ge_to512 = nn.Linear(c.gin_channels, c.mrte_hidden)
+        # As in v2Pro: a voice of another width is brought to the cross-attention's.
+        same = c.gin_channels == c.mrte_hidden
+        self.ge_to512 = nn.Identity() if same else nn.Linear(c.gin_channels, c.mrte_hidden)
         self.ssl_proj = nn.Conv1d(c.ssl_dim, c.ssl_dim, 2, stride=2)
         self.quantizer = ResidualVectorQuantizer(c.codebook, c.ssl_dim)
         self.bridge = nn.Sequential(
@@ -128,9 +128,7 @@ class SynthesizerTrnV3(nn.Module):
         ge (B, gin_channels, 1) -> fea (B, text_dim, T), fea_lengths (B,).
         """
         semantic = self.quantizer.decode(codes).repeat_interleave(2, dim=2)
-        voice = ge
-        if hasattr(self, "ge_to512"):
-            voice = self.ge_to512(ge.transpose(1, 2)).transpose(1, 2)
+        voice = self.ge_to512(ge.transpose(1, 2)).transpose(1, 2)
         hidden, lengths = self.enc_p(semantic, 2 * code_lengths, text, text_lengths, voice, speed)
         fea = F.interpolate(self.bridge(hidden), scale_factor=self.config.upsample, mode="nearest")
         lengths = torch.floor(lengths * self.config.upsample).long()

@@ -113,3 +113,12 @@ def test_rotation_tables_grow_with_the_sequence() -> None:
     long, _ = rope(3000)
     assert torch.equal(short, long[:10])
     assert long.shape == (3000, 4)
+
+
+def test_a_model_that_has_spoken_can_still_be_trained(cfm: CFM) -> None:
+    fea, noise = torch.randn(1, 6, 12), torch.randn(1, 5, 12)
+    with torch.inference_mode():
+        cfm.inference(fea, None, noise[..., :3], 1, noise)
+    time = torch.rand(1)
+    cfm.estimator(noise, noise, None, time, time, fea).sum().backward()
+    assert cfm.estimator.proj_out.weight.grad is not None
