@@ -154,7 +154,7 @@ def _remove_left_over(home: Path) -> None:
 
 
 def _serve(descriptor: int) -> None:
-    """In the child: serves the API on an inherited socket until the parent's end of stdin closes."""
+    """In the child: serves the API on an inherited socket until the parent closes its pipe."""
 
     def watch() -> None:
         sys.stdin.buffer.read()
