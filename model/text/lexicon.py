@@ -181,6 +181,8 @@ def _with_d(phones: Phones) -> Phones:
 def _stems(stem: str) -> list[str]:
     """Spellings that `stem` may have had before an ending was added."""
     candidates = [stem, stem + "e"]
+    if re.search("[^aeiou][aeiou][^aeiouwxy]$", stem):  # "slop" would have doubled its "p"
+        candidates.reverse()
     if len(stem) > 3 and stem[-1] == stem[-2]:
         candidates.append(stem[:-1])
     if stem.endswith("i"):

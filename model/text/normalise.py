@@ -116,10 +116,12 @@ def _mark(text: str, match: re.Match[str]) -> str:
         outer = text[match.start() - 1 : match.start()] if match.group() in "([{" else after[:1]
         return "," if inner and not outer.isalnum() else ""
     if re.fullmatch(r"(?:…|\.{3})", match.group()):
-        return (
-            "." if abbreviations.ends_text(after) or abbreviations.starts_sentence(after) else ","
-        )
-    return mark
+        final = abbreviations.ends_text(after) or abbreviations.starts_sentence(after)
+        return "." if final else ","
+    return pause_mark(match.group())
+
+
+_BRACKETS = frozenset("()[]{}")
 
 
 # --- rules: each looks at one place and returns the span's end and what is said, or None ---------
