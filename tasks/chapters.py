@@ -163,10 +163,10 @@ def _moov(path: Path) -> bytes:
             read = 8
             if size == 1:
                 size, read = int.from_bytes(file.read(8), "big"), 16
-            if kind == b"moov":
-                return file.read(size - read)
             if size < read:
                 break
+            if kind == b"moov":
+                return file.read(size - read)
             file.seek(size - read, 1)
     return b""
 

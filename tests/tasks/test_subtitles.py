@@ -1,0 +1,187 @@
+"""Subtitles: folding text, times on the book's timeline, files that parsers read back."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pysrt
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tasks.assemble import ChapterAudio, Span
+from tasks.subtitles import LINE_COLUMNS, LINES, Cue, book_cues, fold, write_srt, write_vtt
+
+RATE = 24_000
+LONG = (
+    "The Time Traveller (for so it will be convenient to speak of him) was expounding a recondite "
+    "matter to us. His grey eyes shone and twinkled, and his usually pale face was flushed."
+)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What subtitles read of an utterance."""
+
+    chapter: int
+    index: int
+    text: str
+
+
+def without_space(text: str) -> str:
+    return "".join(text.split())
+
+
+def columns(line: str) -> int:
+    wide = sum(char >= "\u1100" for char in line)
+    return len(line) + wide
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=600))
+@example(LONG)
+@example("x" * 200)
+@example("e\u0301" * 100)
+@example("\u0301")
+@example("word " + "漢字かな、" * 40 + " word")
+def test_folding_keeps_every_character(text: str) -> None:
+    pieces = fold(text)
+    assert without_space("".join(pieces)) == without_space(text)
+    for piece in pieces:
+        lines = piece.split("\n")
+        assert 1 <= len(lines) <= LINES
+        assert all(lines)
+        assert all(line == line.strip() for line in lines)
+
+
+@given(st.lists(st.text(st.sampled_from("abcdefg,.;"), min_size=1, max_size=20), max_size=60))
+def test_lines_are_short_and_words_stay_whole(words: list[str]) -> None:
+    pieces = fold(" ".join(words))
+    assert " ".join(pieces).split() == words
+    assert all(len(line) <= LINE_COLUMNS for piece in pieces for line in piece.split("\n"))
+
+
+@given(st.text(st.sampled_from("漢字かなカナ、。「」abc "), max_size=300))
+def test_east_asian_lines_fit(text: str) -> None:
+    for piece in fold(text):
+        assert all(columns(line) <= LINE_COLUMNS for line in piece.split("\n"))
+
+
+def test_short_text_is_one_line_and_two_lines_are_even() -> None:
+    assert fold("A short one.") == ["A short one."]
+    assert fold("He said that it was rather late, and that he would not stay.") == [
+        "He said that it was rather late,\nand that he would not stay."
+    ]
+    assert fold("") == fold(" \n ") == []
+
+
+def test_cues_rather_end_where_sentences_do() -> None:
+    text = (
+        "It was a dark night, and nobody slept. The wind blew from the sea until the morning came."
+    )
+    assert [piece.replace("\n", " ") for piece in fold(text)] == [
+        "It was a dark night, and nobody slept.",
+        "The wind blew from the sea until the morning came.",
+    ]
+
+
+def audio(samples: int, *spans: Span) -> ChapterAudio:
+    return ChapterAudio(Path("a.flac"), samples, RATE, spans)
+
+
+def test_times_are_those_of_the_whole_book() -> None:
+    utterances = [Said(4, 0, "One."), Said(4, 1, "Two."), Said(7, 0, "Three.")]
+    chapters = [
+        audio(5 * RATE, Span(4, 0, RATE, 2 * RATE), Span(4, 1, 3 * RATE, 4 * RATE)),
+        audio(3 * RATE, Span(7, 0, 12_345, 2 * RATE)),
+    ]
+    assert book_cues(utterances, chapters) == [
+        Cue(1000, 2000, "One."),
+        Cue(3000, 4000, "Two."),
+        Cue(5514, 7000, "Three."),
+    ]
+
+
+def test_a_long_utterance_is_split_in_proportion() -> None:
+    cues = book_cues([Said(0, 0, LONG)], [audio(20 * RATE, Span(0, 0, RATE, 11 * RATE))])
+    assert len(cues) > 1
+    assert (cues[0].start_ms, cues[-1].end_ms) == (1000, 11_000)
+    assert all(before.end_ms == after.start_ms for before, after in pairwise(cues))
+    total = sum(len(cue.text) for cue in cues)
+    for cue in cues:
+        assert (cue.end_ms - cue.start_ms) / 10_000 == pytest.approx(
+            len(cue.text) / total, abs=1e-3
+        )
+
+
+def test_what_is_not_heard_has_no_cue() -> None:
+    utterances = [Said(0, 0, "* * *"), Said(0, 1, "Said.")]
+    chapters = [audio(RATE, Span(0, 0, 100, 100), Span(0, 1, 2400, 4800))]
+    assert [cue.text for cue in book_cues(utterances, chapters)] == ["Said."]
+
+
+def test_a_span_without_its_text_is_a_mistake() -> None:
+    with pytest.raises(KeyError):
+        book_cues([], [audio(RATE, Span(0, 0, 0, 100))])
+
+
+@st.composite
+def readings(draw: st.DrawFn) -> tuple[list[Said], list[ChapterAudio]]:
+    utterances, chapters = [], []
+    for chapter in range(draw(st.integers(0, 4))):
+        position, spans = 0, []
+        for index in range(draw(st.integers(0, 6))):
+            start = position + draw(st.integers(0, 3000))
+            position = start + draw(st.integers(0, 200_000))
+            spans.append(Span(chapter, index, start, position))
+            utterances.append(
+                Said(chapter, index, draw(st.sampled_from(["", "a", LONG, "漢" * 99])))
+            )
+        chapters.append(audio(position + draw(st.integers(0, 48_000)), *spans))
+    return utterances, chapters
+
+
+@given(readings())
+def test_times_are_in_order_and_never_overlap(
+    reading: tuple[list[Said], list[ChapterAudio]],
+) -> None:
+    cues = book_cues(*reading)
+    assert all(0 <= cue.start_ms < cue.end_ms for cue in cues)
+    assert all(before.end_ms <= after.start_ms for before, after in pairwise(cues))
+    assert cues == book_cues(*reading)
+
+
+CUES = [
+    Cue(0, 1500, "„Grüße“ & <b>more</b>\n42"),
+    Cue(1500, 3_599_999, "so --> it goes"),
+    Cue(360_000_000, 360_001_000, "第一章"),
+]
+
+
+def test_srt_reads_back(tmp_path: Path) -> None:
+    write_srt(CUES, tmp_path / "a.srt")
+    data = (tmp_path / "a.srt").read_bytes()
+    assert data.startswith(b"1\n00:00:00,000 --> 00:00:01,500\n")
+    assert b"\r" not in data
+    items = pysrt.open(tmp_path / "a.srt", encoding="utf-8", error_handling=pysrt.ERROR_RAISE)
+    assert [item.index for item in items] == [1, 2, 3]
+    assert [(item.start.ordinal, item.end.ordinal) for item in items] == [
+        (cue.start_ms, cue.end_ms) for cue in CUES
+    ]
+    assert [item.text for item in items] == [CUES[0].text, "so → it goes", CUES[2].text]
+
+
+def test_vtt_is_escaped(tmp_path: Path) -> None:
+    write_vtt(CUES, tmp_path / "a.vtt")
+    assert (tmp_path / "a.vtt").read_text(encoding="utf-8") == (
+        "WEBVTT\n\n"
+        "00:00:00.000 --> 00:00:01.500\n„Grüße“ &amp; &lt;b&gt;more&lt;/b&gt;\n42\n\n"
+        "00:00:01.500 --> 00:59:59.999\nso --&gt; it goes\n\n"
+        "100:00:00.000 --> 100:00:01.000\n第一章\n"
+    )
+
+
+def test_no_cues_make_empty_files(tmp_path: Path) -> None:
+    write_srt([], tmp_path / "a.srt")
+    write_vtt([], tmp_path / "a.vtt")
+    assert (tmp_path / "a.srt").read_bytes() == b""
+    assert (tmp_path / "a.vtt").read_bytes() == b"WEBVTT\n"
