@@ -20,8 +20,8 @@ LOUDNESS_RANGE_LUFS = (-20.0, -18.0)
 PEAK_LIMIT_DBTP = -3.0
 NOISE_LIMIT_DB = -60.0
 
-# The encoder lets peaks rise again by up to a decibel.
-_LIMITER_DB = PEAK_LIMIT_DBTP - 1.0
+# The encoder lets peaks rise again, measured by up to 0.8 dB.
+_LIMITER_DB = PEAK_LIMIT_DBTP - 1.5
 _OVERSAMPLING = 4
 _MAX_GAIN_DB = 30.0
 # R128 gates what is quieter than this; a book that measures so holds no speech.
