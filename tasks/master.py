@@ -16,7 +16,7 @@ from configs.errors import UserError
 from tasks.ffmpeg import FfmpegError, input_arguments, run_ffmpeg
 
 TARGET_LUFS = -19.0
-LOUDNESS_RANGE_LUFS = (-20.0, -18.0)
+LOUDNESS_TOLERANCE_LU = 1.0
 PEAK_LIMIT_DBTP = -3.0
 NOISE_LIMIT_DB = -60.0
 
@@ -144,18 +144,19 @@ def measure_delivered(path: Path, on_seconds: Progress | None = None) -> Loudnes
     )
 
 
-def verdicts(loudness: Loudness) -> tuple[Verdict, ...]:
-    """Whether the delivered file keeps what audiobook listeners and shops expect."""
-    low, high = LOUDNESS_RANGE_LUFS
+def verdicts(loudness: Loudness, target_lufs: float = TARGET_LUFS) -> tuple[Verdict, ...]:
+    """Whether the delivered file is as loud as asked for, and keeps what audiobook listeners and
+    shops expect of peaks and noise."""
+    low, high = target_lufs - LOUDNESS_TOLERANCE_LU, target_lufs + LOUDNESS_TOLERANCE_LU
     lufs, peak, noise = (
         loudness.integrated_lufs,
         loudness.true_peak_dbtp,
         loudness.noise_floor_db,
     )
     return (
-        Verdict("integrated_lufs", lufs, f"{low:.0f} to {high:.0f}", low <= lufs <= high),
-        Verdict("true_peak_dbtp", peak, f"at most {PEAK_LIMIT_DBTP:.0f}", peak <= PEAK_LIMIT_DBTP),
-        Verdict("noise_floor_db", noise, f"at most {NOISE_LIMIT_DB:.0f}", noise <= NOISE_LIMIT_DB),
+        Verdict("integrated_lufs", lufs, f"{low:g} to {high:g}", low <= lufs <= high),
+        Verdict("true_peak_dbtp", peak, f"at most {PEAK_LIMIT_DBTP:g}", peak <= PEAK_LIMIT_DBTP),
+        Verdict("noise_floor_db", noise, f"at most {NOISE_LIMIT_DB:g}", noise <= NOISE_LIMIT_DB),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.beside import write_bytes
-from tasks.master import Loudness, verdicts
+from tasks.master import TARGET_LUFS, Loudness, verdicts
 
 if TYPE_CHECKING:
     from tasks.read_book import Book
@@ -53,6 +53,7 @@ class Mastering:
     before_lufs: float
     gain_db: float
     delivered: Loudness
+    target_lufs: float = TARGET_LUFS
 
 
 def build_report(
@@ -91,9 +92,12 @@ def build_report(
         "incomplete_takes": [asdict(take) for take in incomplete],
         "loudness": {
             "before_lufs": mastering.before_lufs,
+            "target_lufs": mastering.target_lufs,
             "gain_db": mastering.gain_db,
             "delivered": asdict(mastering.delivered),
-            "verdicts": [asdict(verdict) for verdict in verdicts(mastering.delivered)],
+            "verdicts": [
+                asdict(verdict) for verdict in verdicts(mastering.delivered, mastering.target_lufs)
+            ],
         },
         "warnings": list(warnings),
         "run": asdict(run) | {"real_time_factor": run.wall_seconds / seconds if seconds else None},

@@ -79,6 +79,12 @@ def test_loudness_with_verdicts(tmp_path: Path) -> None:
     ]
 
 
+def test_a_book_meant_to_be_quieter_is_judged_so(tmp_path: Path) -> None:
+    write_report(report(mastering=Mastering(-23.0, 0.0, DELIVERED, -23.0)), tmp_path / "a.json")
+    verdict = json.loads((tmp_path / "a.json").read_text())["loudness"]["verdicts"][0]
+    assert (verdict["wanted"], verdict["passed"]) == ("-24 to -22", False)
+
+
 def test_only_the_run_differs_between_runs(tmp_path: Path) -> None:
     write_report(report(), tmp_path / "a.json")
     write_report(report(), tmp_path / "b.json")
