@@ -1,0 +1,227 @@
+"""Trains S2 in the v3 layout: tokens, phones and a voice to mel by flow matching.
+
+    python -m model.training.acoustic --data PREPARED... --features RECOGNISER --out DIR --minutes 60
+
+The first corpus of `--data` has phone times, so that sentences can be cut at words; the others (human readings with machine
+transcripts) are used whole and without their phones, which also teaches S2 to do without a prompt's transcript.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.s2.synthesizer import S2Config, SynthesizerTrnV3
+from model.spectral import MelConfig, log_mel, normalise_mel
+from model.text import phone_ids
+from model.training.corpus import SAMPLE_RATE, Corpus
+from model.training.loop import Run, averaged_weights
+from model.training.recogniser import CODES, WIDTH
+from model.training.semantic import HELD_OUT, TOKENS_PER_SECOND, Example, cut, load
+
+MEL = MelConfig()
+FRAMES_PER_TOKEN = 3.75
+CONFIG = S2Config(
+    ssl_dim=WIDTH,
+    codebook=CODES,
+    filter_channels=512,
+    layers=4,
+    mrte_hidden=256,
+    gin_channels=256,
+    reference_bins=MEL.bands,
+    wns1_width=256,
+    wns1_layers=4,
+    text_dim=256,
+    dit_dim=256,
+    dit_depth=8,
+    dit_heads=4,
+    conv_layers=2,
+    conv_pos_kernel=15,
+    dropout=0.05,
+    dit_dropout=0.05,
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A stretch of speech: phone ids, tokens, normalised mel (bands, frames), mel of another stretch for the voice."""
+
+    phones: list[int]
+    tokens: np.ndarray
+    mel: Tensor
+    reference: Tensor
+
+
+class Source:
+    """Random items from timed sentences (cut at words) and untimed ones (whole, phones unknown)."""
+
+    def __init__(self, data: list[Path], features: Path, seed: int) -> None:
+        self.draw = np.random.default_rng(seed)
+        self.timed = Corpus(data[0])
+        self.untimed = [Corpus(folder) for folder in data[1:]]
+        examples = load(data[0], features)
+        self.examples = [(i, e) for i, e in enumerate(examples) if not e.held_out and len(e.tokens) > 25]
+        self.held_out = [(i, e) for i, e in enumerate(examples) if e.held_out and len(e.tokens) > 50]
+        archive = np.load(features / "tokens.npz")
+        tokens = np.split(archive["tokens"], np.cumsum(archive["lengths"])[:-1])
+        self.other_tokens = tokens[len(examples) :]
+
+    def item(self) -> Item:
+        draw = self.draw
+        if self.untimed and draw.random() < 0.15:
+            index = int(draw.integers(len(self.untimed[0])))
+            return self._make(self.untimed[0].audio(index), None, self.other_tokens[index], 0.0)
+        index, example = self.examples[int(draw.integers(len(self.examples)))]
+        audio = self.timed.audio(index)
+        return self.timed_item(audio, example, whole=draw.random() < 0.3)
+
+    def timed_item(self, audio: np.ndarray, example: Example, whole: bool) -> Item:
+        start = 0.0
+        if not whole:
+            piece = cut(example, self.draw)
+            start = example.phones[0].start - piece.phones[0].start
+            for a in example.phones:
+                if a.word == piece.phones[0].word and a.phone == piece.phones[0].phone:
+                    start = a.start - piece.phones[0].start
+                    break
+            example = piece
+        phones = phone_ids([p.phone for p in example.phones])
+        return self._make(audio, phones, example.tokens, start)
+
+    def _make(self, audio: np.ndarray, phones: list[int] | None, tokens: np.ndarray, start: float) -> Item:
+        draw = self.draw
+        if phones is None and len(tokens) > 200:
+            first = int(draw.integers(len(tokens) - 200))
+            tokens, start = tokens[first : first + 200], first / TOKENS_PER_SECOND
+        if phones is None or draw.random() < 0.1:
+            phones = phone_ids(["UNK"])
+        begin = max(0, round(start * SAMPLE_RATE))
+        stretch = audio[begin : begin + len(tokens) * (SAMPLE_RATE // TOKENS_PER_SECOND)]
+        length = int(min(len(audio), draw.uniform(2.0, 6.0) * SAMPLE_RATE))
+        first = int(draw.integers(len(audio) - length + 1))
+        reference = audio[first : first + length]
+        if draw.random() < 0.3:
+            level = 10 ** (-draw.uniform(15, 40) / 20) * np.sqrt(np.mean(reference**2))
+            reference = reference + (level * draw.standard_normal(length)).astype(np.float32)
+        return Item(phones, tokens, mel_of(stretch), mel_of(reference))
+
+
+def mel_of(audio: np.ndarray) -> Tensor:
+    return normalise_mel(log_mel(torch.from_numpy(np.ascontiguousarray(audio))[None], MEL))[0]
+
+
+def pad(arrays: list[Tensor], value: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Right-pads tensors along their last dimension -> (batch, ..., longest), lengths."""
+    lengths = torch.tensor([a.shape[-1] for a in arrays])
+    most = int(lengths.max())
+    return torch.stack([F.pad(a, (0, most - a.shape[-1]), value=value) for a in arrays]), lengths
+
+
+def batches(source: Source, seconds: float):
+    """Endless groups of items of similar length, about `seconds` of speech each."""
+    while True:
+        pool = sorted((source.item() for _ in range(96)), key=lambda item: len(item.tokens))
+        groups: list[list[Item]] = [[]]
+        for item in pool:
+            if groups[-1] and (len(groups[-1]) + 1) * len(item.tokens) > seconds * TOKENS_PER_SECOND:
+                groups.append([])
+            groups[-1].append(item)
+        for index in source.draw.permutation(len(groups)):
+            yield groups[index]
+
+
+def losses(model: SynthesizerTrnV3, items: list[Item], draw: torch.Generator, window: int = 320):
+    """Flow-matching loss outside the prompt, and the auxiliary loss of `linear_mel`.
+
+    Of every item a window of at most `window` frames goes through the transformer, of which a random prefix of up to two
+    thirds is given as the prompt; a tenth of the windows has neither prompt nor conditioning, for guidance.
+    """
+    codes, code_lengths = pad([torch.from_numpy(i.tokens.astype(np.int64)) for i in items])
+    text, text_lengths = pad([torch.tensor(i.phones) for i in items])
+    reference, reference_lengths = pad([i.reference for i in items])
+    with torch.autocast("cpu", torch.bfloat16):
+        voice = model.reference_embedding(reference, reference_lengths)
+        fea, fea_lengths = model.condition(codes, code_lengths, text, text_lengths, voice)
+        rough = model.linear_mel(fea)
+    mel, mel_lengths = pad([i.mel for i in items])
+    frames = min(mel.shape[2], fea.shape[2])
+    lengths = torch.minimum(mel_lengths, fea_lengths.long()).clamp(max=frames)
+    mel, fea, rough = mel[..., :frames], fea[..., :frames], rough[..., :frames].float()
+    valid = (torch.arange(frames) < lengths[:, None])[:, None]
+    rough_loss = ((rough - mel).abs() * valid).sum() / valid.sum() / MEL.bands
+
+    size = min(window, frames)
+    starts = (torch.rand(len(items), generator=draw) * (lengths - size).clamp(min=0)).long()
+    at = (starts[:, None] + torch.arange(size))[:, None]
+    x1 = mel.gather(2, at.expand(-1, MEL.bands, -1))
+    conditioning = fea.gather(2, at.expand(-1, fea.shape[1], -1))
+    inside = (lengths - starts).clamp(max=size)
+    share = torch.rand(len(items), generator=draw) * 2 / 3
+    share = share * (torch.rand(len(items), generator=draw) < 0.9)
+    prompted = (torch.arange(size) < (inside * share)[:, None])[:, None]
+    x0 = torch.randn(x1.shape, generator=draw)
+    t = torch.rand(len(items), generator=draw)
+    x = torch.where(prompted, 0.0, (1 - t)[:, None, None] * x0 + t[:, None, None] * x1)
+    blind = (torch.rand(len(items), generator=draw) < 0.1)[:, None, None]
+    prompt = torch.where(prompted & ~blind, x1, 0.0)
+    conditioning = torch.where(blind, 0.0, conditioning)
+    steps = torch.tensor([0.0, 1 / 4, 1 / 8, 1 / 16, 1 / 32])
+    dt = steps[torch.randint(5, (len(items),), generator=draw)]
+    with torch.autocast("cpu", torch.bfloat16):
+        velocity = model.cfm.estimator(x, prompt, inside, t, dt, conditioning)
+    counted = (torch.arange(size) < inside[:, None])[:, None] & ~prompted
+    error = (velocity.float() - (x1 - x0)).square() * counted
+    return error.sum() / counted.sum() / MEL.bands, rough_loss
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch-seconds", type=float, default=40)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    model = SynthesizerTrnV3(CONFIG)
+    quantizer = averaged_weights(options.features / "quantizer", "quantizer")
+    load_quantizer(model, quantizer)
+    run = Run(options.out, {"s2": model}, options.minutes, options.rate, warmup=200, average=0.998)
+    source = Source(options.data, options.features, seed=run.step)
+    draw = torch.Generator().manual_seed(run.step)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(len(source.examples), "sentences,", parameters, "parameters", flush=True)
+    stream = batches(source, options.batch_seconds)
+    for _ in run.steps():
+        flow, rough = losses(model, next(stream), draw)
+        run.update("s2", flow + rough)
+        run.log(flow=flow.item(), rough=rough.item())
+
+
+def load_quantizer(model: SynthesizerTrnV3, quantizer: dict[str, Tensor]) -> None:
+    """Puts the recogniser's quantizer in its place and freezes it."""
+    model.ssl_proj.load_state_dict(
+        {"weight": quantizer["project.weight"], "bias": quantizer["project.bias"]}
+    )
+    state = model.quantizer.state_dict()
+    for name in state:
+        if name.endswith("embed") or name.endswith("embed_avg"):
+            state[name] = quantizer["embed"]
+        elif name.endswith("inited"):
+            state[name] = torch.ones(1)
+    model.quantizer.load_state_dict(state)
+    model.ssl_proj.requires_grad_(False)
+    model.quantizer.requires_grad_(False)
+
+
+if __name__ == "__main__":
+    main()
