@@ -114,7 +114,13 @@ INITIALS = {
     "s.s.": "S. S.",
 }
 _INITIALS = re.compile(r"(?:[A-Za-z]\.[ ]?){2,}|Ph\.\s?D\.")
-_CLOSERS = r"[\"'”’)\]]*"
+_CLOSERS = r"[\"'”’)\]\u2060]*"
+_AFTER_NAMES = frozenset({"Jr", "Sr", "Esq", "Co", "Inc", "Corp", "Ltd", "Bros"})
+# words that are capitals only because a sentence begins
+_STARTER = re.compile(
+    r"\s+[\"'“‘(]*(?:The|He|She|It|They|We|I|You|But|And|Or|In|On|At|As|If|So|For|His|Her|My|Our|"
+    r"Their|This|That|These|Those|There|Then|When|What|Why|How|Who|Where|A|An|No|Yes|Not)\b"
+)
 
 
 def find(word: str, after: str) -> Abbreviation | None:
@@ -151,14 +157,14 @@ def stop_ends_sentence(before: str, after: str) -> bool:
     word = re.search(r"(?:[^\W\d_]|[.&'’])+$", before)
     token = word.group().lstrip("'’.") if word else ""
     if entry := find(token, after):
-        return entry.ends and starts_sentence(after) and token not in _TITLES_AFTER_NAMES
+        if token in _AFTER_NAMES:
+            return _STARTER.match(after) is not None
+        return entry.ends and starts_sentence(after)
     if re.fullmatch(r"[Ss]t", token):
         return False
     if "." in token:  # dotted initials: U.S., a.m., J.R.R.
-        return token.lower() in {"a.m", "p.m", "b.c", "a.d"} and starts_sentence(after)
+        timed = token.lower() in {"a.m", "p.m"} and starts_sentence(after)
+        return timed or _STARTER.match(after) is not None
     if re.fullmatch(r"[A-Z]", token):  # an initial, but "I." and a lone letter at an end do end
         return token == "I" and starts_sentence(after) and len(before.split()) > 1
     return True
-
-
-_TITLES_AFTER_NAMES = frozenset({"Jr", "Sr", "Esq", "Co", "Inc", "Corp", "Ltd", "Bros"})

@@ -88,15 +88,16 @@ def _roman(
     value = numbers.roman(numeral.upper() if cue and not numeral.isupper() else numeral)
     if value is None or (numeral.islower() and (numeral == "mix" or not cue)):
         return None
-    if not cue and not re.fullmatch("[IVX]+|L?X+[IV]+|[XL]+[IVX]*", numeral):
+    long = len(numeral) > 3 and known(numeral.lower()) is None
+    if not cue and not long and not re.fullmatch("[IVX]+|[XL]+[IVX]*", numeral):
         return None
     alone = not text[:start].strip(" \"'([") and re.match(r"[.):]?\s*(?:$|[—–A-Z\"'(])", after)
     if cue or alone or shouted:
-        words = numbers.cardinal(value)
-    elif previous[:1].isupper() and previous.lower() not in {"the", "world"}:
+        words = numbers.year(str(value)) if 1100 < value < 2100 else numbers.cardinal(value)
+    elif value < 40 and previous[:1].isupper() and previous.lower() not in {"the", "world"}:
         words = f"the {numbers.ordinal(value)}"
     else:
-        words = numbers.cardinal(value)
+        words = numbers.year(str(value)) if 1100 < value < 2100 else numbers.cardinal(value)
     said = tuple(words.replace("-", " ").replace(",", "").split())
     return (*said[:-1], said[-1] + "'s") if printed.endswith("'s") else said
 
@@ -110,6 +111,10 @@ def _part(part: str, near_capitals: bool) -> Pieces:
     if stem.isupper() and len(stem) > 1 and stem.isalpha():
         said = _capitals(stem, near_capitals)
         return (*said[:-1], f"{said[-1]}'s") if s and said else said
+    if decade := re.fullmatch("((?:[0-9]{2})?[0-9]0)s", part):
+        return tuple(numbers.decade(decade.group(1)).replace("-", " ").split())
+    if re.fullmatch("[A-Z]{2,}s", part):
+        return (*(f"{letter}." for letter in fold(part[:-2])), f"{fold(part[-2])}.'s")
     if any(character.isdigit() for character in part):
         return _letters_and_digits(part)
     if part[1:] != part[1:].lower() and (len(part) < 4 or known(bare) is None):

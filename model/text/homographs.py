@@ -30,7 +30,7 @@ _DIPHTHONGS = frozenset({"AY", "AW", "EY", "OW", "OY"})
 _BOH, _BOUGH = _phones("B OW1"), _phones("B AW1")
 
 
-def _lead(before: str, tag: str, after: str) -> Phones:
+def _lead(before: str, tag: str, after: str, then: str) -> Phones:
     metal = before in {"of", "molten", "red", "white", "like", "with"} or after in {
         "pipe", "pipes", "pencil", "pencils", "bullet", "bullets", "poisoning", "roof", "shot",
         "weight", "weights", "ball", "balls", "coffin", "glass", "paint",
@@ -38,18 +38,17 @@ def _lead(before: str, tag: str, after: str) -> Phones:
     return _LED if metal and not tag.startswith("V") else _LEED
 
 
-def _bow(before: str, tag: str, after: str) -> Phones:
-    weapon = after in {"and", "string", "in", "tie", "ties", "window"} or before in {
-        "cross", "long", "violin", "his", "her", "their", "fiddle",
-    }  # fmt: skip
+def _bow(before: str, tag: str, after: str, then: str) -> Phones:
+    weapon = after in {"string", "tie", "ties", "window"} or then.startswith("arrow")
+    weapon = weapon or before in {"cross", "long", "violin", "fiddle"}
     return _BOH if weapon and not tag.startswith("V") else _BOUGH
 
 
-def _used(before: str, tag: str, after: str) -> Phones:
+def _used(before: str, tag: str, after: str, then: str) -> Phones:
     return _phones("Y UW1 S T") if after == "to" else _phones("Y UW1 Z D")
 
 
-def _close(before: str, tag: str, after: str) -> Phones:
+def _close(before: str, tag: str, after: str, then: str) -> Phones:
     command = before in {"", ",", ".", ";", "and", "then"} and after in {
         "the", "your", "that", "this", "it", "up", "my", "his", "her", "their", "our",
     }  # fmt: skip
@@ -58,11 +57,11 @@ def _close(before: str, tag: str, after: str) -> Phones:
     return _phones("K L OW1 S")
 
 
-def _adjective(adjective: str, otherwise: str) -> Callable[[str, str, str], Phones]:
-    return lambda before, tag, after: _phones(adjective if tag[:2] == "AJ" else otherwise)
+def _adjective(adjective: str, otherwise: str) -> Callable[[str, str, str, str], Phones]:
+    return lambda before, tag, after, then: _phones(adjective if tag[:2] == "AJ" else otherwise)
 
 
-_RULES: dict[str, Callable[[str, str, str], Phones]] = {
+_RULES: dict[str, Callable[[str, str, str, str], Phones]] = {
     "lead": _lead,
     "bow": _bow,
     "used": _used,
@@ -144,9 +143,9 @@ def read_homographs(words: Sequence[str]) -> dict[int, Phones]:
     chosen: dict[int, Phones] = {}
     for index in found:
         before = lower[index - 1] if index else ""
-        after = lower[index + 1] if index + 1 < len(lower) else ""
+        after, then = [*lower[index + 1 : index + 3], "", ""][:2]
         if rule := _RULES.get(lower[index]):
-            phones: Phones | None = rule(before, tags[index], after)
+            phones: Phones | None = rule(before, tags[index], after, then)
         else:
             phones = _choose(_table(lower[index]), tags[index])
         if phones and phones != dictionary(lower[index]):

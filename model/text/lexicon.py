@@ -34,7 +34,7 @@ _OWN = {
     "d'you": "D Y UW1", "t'other": "T AH1 DH ER0", "bo'sun": "B OW1 S AH0 N",
     "fo'c'sle": "F OW1 K S AH0 L", "wer'n't": "W ER1 N T", "y'all": "Y AO1 L",
     "gaol": "JH EY1 L", "quay": "K IY1", "eloi": "IY1 L OW0 AY2",
-    "pemberley": "P EH1 M B ER0 L IY0", "shewn": "SH OW1 N", "shewed": "SH OW1 D",
+    "pemberley": "P EH1 M B ER0 L IY0", "shewn": "SH OW1 N", "shewed": "SH OW1 D", "witches": "W IH1 CH IH0 Z",
     "netherfield": "N EH1 DH ER0 F IY2 L D", "longbourn": "L AO1 NG B AO0 R N",
     "leicester": "L EH1 S T ER0", "worcester": "W UH1 S T ER0", "gloucester": "G L AO1 S T ER0",
     "thames": "T EH1 M Z", "greenwich": "G R EH1 N IH0 CH", "bourgh": "B ER1 G",

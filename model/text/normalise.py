@@ -24,6 +24,7 @@ from model.text.patterns import (
     EMAIL,
     FEET_INCHES,
     FOREIGN,
+    INITIAL,
     MARKS,
     MIXED_FRACTION,
     MONEY,
@@ -115,7 +116,7 @@ def _mark(text: str, match: re.Match[str]) -> str:
         inner = after[:1] if match.group() in "([{" else text[match.start() - 1 : match.start()]
         outer = text[match.start() - 1 : match.start()] if match.group() in "([{" else after[:1]
         return "," if inner and not outer.isalnum() else ""
-    if re.fullmatch(r"(?:…|\.{3})", match.group()):
+    if re.fullmatch(r"…|\.(?: ?\.)+", match.group()):
         final = abbreviations.ends_text(after) or abbreviations.starts_sentence(after)
         return "." if final else ","
     return pause_mark(match.group())
@@ -200,6 +201,17 @@ def _as_printed(word: str, spoken: str) -> Pieces:
     return _say(spoken[0].upper() + spoken[1:] if word[0].isupper() else spoken)
 
 
+def _initial(place: Place) -> Found | None:
+    """The letter of a name: "J. R. R. Tolkien"; "I." at the start is a number or a sentence."""
+    match = INITIAL.match(place.text, place.at)
+    if not match or place.left.isalnum() or (match.group()[0] in "IVX" and not place.previous):
+        return None
+    before, after = place.text[: match.end() - 1], place.text[match.end() :]
+    if abbreviations.stop_ends_sentence(before, after):
+        return None
+    return match.end(), (f"{match.group()[0].lower()}.",)
+
+
 def _street(place: Place, after: str) -> bool:
     """Whether "St." or "Dr." follows a street's name: "42 Elm St. in", "Elm St. near"."""
     named = place.previous[:1].isupper() and re.search(r"[A-Z]\w+\s+$", place.text[: place.at])
@@ -237,7 +249,10 @@ def _number(place: Place) -> Found | None:
         ):
             end = match.end()
             stop = match.group().endswith(".")  # of "p.m." or "ft.", perhaps the sentence's too
-            return _without_final_stop(place, end) if stop else end, said
+            after = place.text[end:]
+            if stop and (abbreviations.ends_text(after) or abbreviations.starts_sentence(after)):
+                end -= 1
+            return end, said
     return None
 
 
@@ -329,6 +344,8 @@ def _slash_fraction(match: re.Match[str], place: Place) -> Pieces | None:
     whole, top, bottom = match.groups()
     if not (0 < int(top) < 100 and 1 < int(bottom) <= 100):
         return None
+    if (top, bottom) == ("24", "7"):
+        return _say("twenty-four seven")
     part = numbers.fraction(int(top), int(bottom))
     return _say(f"{numbers.cardinal(whole)} and {_a(part)}" if whole else part)
 
@@ -348,14 +365,16 @@ def _range(match: re.Match[str], place: Place) -> Pieces | None:
 
 def _reference(match: re.Match[str], place: Place) -> Pieces | None:
     """3:16 after a name, 2:1: chapter and verse, ratios."""
-    return _say(numbers.cardinal(match.group(1)), numbers.cardinal(match.group(2)))
+    chapter, verse, last = match.groups()
+    said = [numbers.cardinal(chapter), numbers.cardinal(verse)]
+    return _say(*said, *(["to", numbers.cardinal(last)] if last else []))
 
 
 _SMALL_WORDS = frozenset(
     {"is", "was", "as", "has", "its", "his", "this", "us", "thus", "does", "across", "always"}
 )
 _YEAR_CUES = frozenset(
-    {"in", "since", "by", "from", "until", "till", "of", "year", "before", "after", "and", "to"}
+    {"in", "since", "by", "from", "until", "till", "of", "year", "before", "after"}
 )
 _COUNTED = frozenset({"people", "men", "women", "children", "feet", "sheep", "fish", "cattle"})
 
@@ -453,6 +472,8 @@ _SPACED = {"-": "minus", "−": "minus", "/": "over", "<": "is less than", ">": 
 def _symbol(place: Place) -> Found | None:
     character = place.text[place.at]
     end = place.at + 1
+    if character in "²³" and (place.left.isdigit() or len(place.previous) == 1):
+        return end, ("squared" if character == "²" else "cubed",)
     if character == "#" and re.match("[0-9]", place.text[end:]):
         return end, ("number",)
     if character == "~" and re.match(r"\s?[0-9$£€]", place.text[end:]):
@@ -483,6 +504,7 @@ _RULES: tuple[Callable[[Place], Found | None], ...] = (
     _dotted,
     _month_day,
     _abbreviation,
+    _initial,
     _stopless,
     _number,
     _word,

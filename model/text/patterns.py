@@ -61,6 +61,7 @@ UNITS = {
     "°S": ("degree south", "degrees south"),
     "°E": ("degree east", "degrees east"),
     "°W": ("degree west", "degrees west"),
+    "d.": ("penny", "pence"),
     "hrs": ("hour", "hours"),
     "hrs.": ("hour", "hours"),
     "hr": ("hour", "hours"),
@@ -109,9 +110,9 @@ DATE_SLASHED = _compile(r"([0-9]{1,2})[/.]([0-9]{1,2})[/.]([12][0-9]{3})(?![0-9]
 TIME = _compile(
     r"(?P<hour>[0-9]{1,2})(?:[:.](?P<minute>[0-5][0-9]))?(?![0-9:])"
     r"(?:\s?(?P<half>[aApP]\.\s?[mM]\b\.?|[aApP][mM]\b))"
-    r"|(?P<hour2>[0-9]{1,2}):(?P<minute2>[0-5][0-9])(?![0-9:])"
+    r"|(?P<hour2>[0-9]{1,2}):(?P<minute2>[0-5][0-9])(?![0-9:]|[-–][0-9]{1,2}(?![0-9:]))"
 )
-REFERENCE = _compile(r"([0-9]{1,3}):([0-9]{1,3})(?![0-9:])")
+REFERENCE = _compile(r"([0-9]{1,3}):([0-9]{1,3})(?:[-–]([0-9]{1,3}))?(?![0-9:])")
 FEET_INCHES = _compile(r"([0-9]{1,2})'\s?([0-9]{1,2})(?:\"|'')")
 PHONE_NUMBER = _compile(
     r"(?:[0-9]-)?[0-9]{3}-[0-9]{3}-[0-9]{4}(?![0-9-])|[0-9]{3}-[0-9]{4}(?![0-9-])"
@@ -126,10 +127,11 @@ MONEY_AFTER = _compile(
     rf"(?P<minus>[-−])?(?P<amount>{_AMOUNT})\s?(?P<sign>{_SIGN})(?P<magnitude>\b\B)?(?P<short>\b\B)?"
 )
 OLD_MONEY = _compile(
-    r"£\s?(?P<pounds>[0-9]+)\s(?P<shillings>[0-9]{1,2})s\.?(?:\s(?P<pence>[0-9]{1,2})d\.?)?"
+    r"(?:£\s?(?P<pounds>[0-9]+)\s|(?=[0-9]+s\.? [0-9]+d\b))"
+    r"(?P<shillings>[0-9]{1,2})s\.?(?:\s(?P<pence>[0-9]{1,2})d\.?)?"
     r"(?![A-Za-z0-9])"
 )
-ORDINAL = _compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:st|nd|rd|th|d)\b", re.IGNORECASE)
+ORDINAL = _compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:st|nd|rd|th|(?<=[23])d)\b", re.IGNORECASE)
 DECADE = _compile(r"'?((?:[0-9]{2})?[0-9]0)'?s\b")
 MIXED_FRACTION = _compile(rf"([0-9]+)?\s?({_FRACTION}){_UNIT}")
 SLASH_FRACTION = _compile(r"(?:([0-9]+)[\s-])?([0-9]{1,2})[/⁄]([0-9]{1,3})(?![0-9/]|\.[0-9])")
@@ -144,10 +146,14 @@ ELIDED = _compile(
     re.IGNORECASE,
 )
 # letters, digits, inner apostrophes and hyphens; a final apostrophe where it stands for "g"
-WORD = _compile(rf"{_ALNUM}+(?:'{_ALNUM}+|-{_ALNUM}+|-'{_ALNUM}+'?(?=-))*(?:(?<=[Ii][Nn])')?")
-NOTE = _compile(r"\[[0-9]{1,3}\]")
+WORD = _compile(
+    rf"[{_LETTER}0-9]{_ALNUM}*(?:'{_ALNUM}+|-{_ALNUM}+|-'{_ALNUM}+'?(?=-))*(?:(?<=[Ii][Nn])')?"
+)
+# the numbers of notes, and the plural in "friend(s)"
+NOTE = _compile(r"\[[0-9]{1,3}\]|(?<=[a-z])\((?:s|es)\)")
+INITIAL = _compile(r"[A-Z]\.(?=\s+[\"'(]*[A-Z])")
 FOREIGN = _compile(rf"(?:(?!{_ALNUM})[^\W_])+")
-MARKS = _compile(r"(?:\.{2,}|[,.;:!?…⋯—–―⸺⸻‒、。｡！？¡¿‽؟]|-{2,}|(?<=\s)-(?=\s))+|[(){}\[\]]")
+MARKS = _compile(r"(?:\.(?: ?\.)+|[,.;:!?…⋯—–―⸺⸻‒、。｡！？¡¿‽؟]|-{2,}|(?<=\s)-(?=\s))+|[(){}\[\]]")
 
 
 def clean(text: str) -> str:
