@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -82,6 +83,10 @@ def read_recording(path: Path, chapter: int | None) -> np.ndarray:
     if chapter > len(chapters):
         raise UserError(f"{path} has only {len(chapters)} chapter marks, not {chapter}")
     mark = chapters[chapter - 1]
-    # Marks of a container that was opened always carry their unit.
-    edges = (mark["start"] * mark["time_base"], mark["end"] * mark["time_base"])
+    start, end = (_samples(mark[edge], mark["time_base"]) for edge in ("start", "end"))
     return audio[start:end]
+
+
+def _samples(position: int, unit: Fraction | None) -> int:
+    """A chapter mark's edge, in `unit` seconds (ffmpeg's own unit where none is given)."""
+    return round(position * (unit or Fraction(1, av.time_base)) * JUDGE_RATE)

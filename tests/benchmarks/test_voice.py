@@ -15,6 +15,7 @@ pytest.importorskip("jiwer", reason="needs the bench extra")
 pytest.importorskip("whisper_normalizer", reason="needs the bench extra")
 
 from benchmarks import judges, voice
+from benchmarks.recording import read_recording, read_text
 from benchmarks.scores import (
     NO_ERRORS,
     Errors,
@@ -25,6 +26,7 @@ from benchmarks.scores import (
     word_errors,
 )
 from configs.errors import UsageError, UserError
+from tasks.ffmpeg import run_ffmpeg
 
 
 @pytest.mark.parametrize(
@@ -211,6 +213,43 @@ def test_contradictory_options_are_refused(
 ) -> None:
     assert voice.main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def _two_chapters(path: Path) -> None:
+    """Writes 2 s of a steady 0.1 and 1 s of a steady 0.5 as two marked chapters."""
+    samples = np.concatenate([np.full(32000, 0.1), np.full(16000, 0.5)])
+    sound, marks = path.with_suffix(".flac"), path.with_suffix(".txt")
+    soundfile.write(sound, samples, judges.JUDGE_RATE)
+    marks.write_text(
+        ";FFMETADATA1\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=2000\ntitle=one\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=2000\nEND=3000\ntitle=two\n"
+    )
+    inputs = ["-i", str(sound), "-f", "ffmetadata", "-i", str(marks)]
+    run_ffmpeg([*inputs, "-map_metadata", "1", "-map", "0:a", "-c:a", "copy", str(path)])
+
+
+def test_a_chapter_is_cut_out_by_its_mark(tmp_path: Path) -> None:
+    _two_chapters(tmp_path / "book.mka")
+    assert read_recording(tmp_path / "book.mka", None).size == 48000
+    second = read_recording(tmp_path / "book.mka", 2)
+    assert second.size == 16000
+    np.testing.assert_allclose(second, 0.5, atol=1e-3)
+    with pytest.raises(UserError, match="only 2 chapter marks"):
+        read_recording(tmp_path / "book.mka", 3)
+
+
+def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "book.m4b"
+    path.write_text("no audio")
+    with pytest.raises(UserError, match="cannot read the recording"):
+        read_recording(path, None)
+
+
+def test_an_epubs_chapter_is_its_text(shared: Path) -> None:
+    book = shared / "books" / "se_h-g-wells_the-time-machine.epub"
+    assert "Time Traveller" in read_text(book, 1)
+    assert len(read_text(book, None)) > 5 * len(read_text(book, 1))
 
 
 @pytest.fixture
