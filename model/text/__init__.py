@@ -7,6 +7,7 @@ from model.text.words import Spoken, Word
 
 __all__ = [
     "FRONTEND_VERSION",
+    "LANGUAGES",
     "SYMBOLS",
     "Spoken",
     "Word",
@@ -18,6 +19,7 @@ __all__ = [
 
 # Part of every take's key: raise it whenever phones change for any text.
 FRONTEND_VERSION = "en-1"
+LANGUAGES = ("en",)
 
 
 def speak_text(text: str, language: str = "en") -> Spoken:
@@ -26,6 +28,6 @@ def speak_text(text: str, language: str = "en") -> Spoken:
     `language` is a BCP 47 tag whose first part counts; only English is there yet, so any other
     raises ValueError. Never fails on the text: what has no reading is a word with nothing spoken.
     """
-    if language.split("-")[0].lower() != "en":
+    if language.split("-")[0].lower() not in LANGUAGES:
         raise ValueError(f"no text front-end for language {language!r}: only English is there")
     return speak_english(text)

@@ -36,15 +36,16 @@ CONFIG = S2Config(
     gin_channels=256,
     reference_bins=MEL.bands,
     wns1_width=256,
-    wns1_layers=4,
+    wns1_layers=3,
+    wns1_kernel=3,
     text_dim=256,
     dit_dim=256,
     dit_depth=8,
     dit_heads=4,
     conv_layers=2,
-    conv_pos_kernel=15,
-    dropout=0.05,
-    dit_dropout=0.05,
+    conv_pos_kernel=7,
+    dropout=0.0,
+    dit_dropout=0.0,
 )
 
 
