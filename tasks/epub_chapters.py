@@ -1,6 +1,7 @@
 """Where a book's chapters begin and what they are called; what is no narrative is left out."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -171,11 +172,11 @@ def _openings(
     highest = 6 if sparse else min(levels, default=0)
     if not openings:
         # Without any list, the highest heading that occurs twice is that of the chapters.
-        counts = [passage.level for passage in stream if passage.level]
-        repeated = min((level for level in counts if counts.count(level) > 1), default=0)
+        counts = Counter(passage.level for passage in stream if passage.level)
+        repeated = min((level for level, count in counts.items() if count > 1), default=0)
         for place, passage in enumerate(stream):
             if repeated and passage.level == repeated:
-                openings[_before_headings(place, stream, openings, spans)] = TocEntry("", "", "")
+                openings[place] = TocEntry("", "", "")
     first = min(openings, default=total)
     for span, named in zip(spans, listed, strict=True):
         begins = next((at for at in span if stream[at].kind != "scene_break"), span.start)
@@ -198,17 +199,14 @@ def _listed_openings(
     for number, document in enumerate(documents):
         numbers.setdefault(document.path, number)
     openings: dict[int, TocEntry] = {}
-    spans = [
-        range(offset, offset + len(document.extract.passages))
-        for document, offset in zip(documents, offsets, strict=True)
-    ]
+    starts = set(offsets)
     for entry in toc:
-        number = numbers.get(entry.path)
-        if number is None:
+        if entry.path not in numbers:
             continue
+        number = numbers[entry.path]
         extract = documents[number].extract
         if entry.fragment not in extract.anchors:
-            if not extract.skipped and spans[number]:
+            if not extract.skipped and extract.passages:
                 warnings.append(
                     f"The table of contents points to {entry.fragment!r} in {entry.path}, which"
                     f" is not there ({entry.label})."
@@ -223,7 +221,7 @@ def _listed_openings(
                 continue
             openings.setdefault(place, entry)
             continue
-        place = _before_headings(place, stream, openings, spans)
+        place = _before_headings(place, stream, openings, starts)
         above = openings.get(place)
         if above is not None and above.label and above.label in entry.parents:
             entry = replace(entry, label=_joined(above.label, entry.label), parents=above.parents)
@@ -235,10 +233,12 @@ def _before_headings(
     place: int,
     stream: Sequence[Passage],
     openings: dict[int, TocEntry],
-    spans: Sequence[range],
+    starts: set[int],
 ) -> int:
-    """The first of the headings right before `place` that belong to the chapter there."""
-    starts = {span.start for span in spans}
+    """The first of the headings right before `place` that belong to the chapter there.
+
+    It does not go back beyond another chapter or a file's beginning (`starts`).
+    """
     while (
         stream[place].kind == "heading"
         and place not in openings
@@ -270,27 +270,24 @@ def _leading(section: Section) -> list[Passage]:
 def _title_of(section: Section) -> str:
     """The book's own words for a chapter: its entry in the contents, or its heading.
 
-    An entry that copied the heading with page numbers and notes gives way to the clean heading;
-    a bare number ("I") or a cut-off entry to the heading that begins with it ("I Introduction").
+    An entry that copied page numbers, notes or captions with the heading gives way to the clean
+    heading; a bare number ("I") or a cut-off entry to a heading that says more.
     """
     heads = _leading(section)[:3]
     label = section.label
+    first = heads[0].text if heads else ""
+    if len((label or first).split()) <= 2 and _is_numbered_pair(heads, label or first):
+        return f"{first} {heads[1].text}"
+    if not label:
+        return first or section.passages[0].matter
     for last in range(len(heads), 0, -1):
         text = " ".join(head.text for head in heads[:last])
         copied = " ".join(head.label for head in heads[:last])
-        if label and plain(label) == plain(copied):
+        if plain(label) == plain(copied) != plain(text):
             return text
-    text = heads[0].text if heads else ""
-    if label:
-        cut_off = label.rstrip(" .…")
-        numbered = len(label.split()) <= 2 and _is_numbered_pair(heads, label)
-        if numbered:
-            text = f"{text} {heads[1].text}"
-        longer = text.startswith(cut_off) and (numbered or label.endswith(("…", "...")))
-        return text if longer and len(text) <= TITLE_CHARACTERS else label
-    if len(text.split()) <= 2 and _is_numbered_pair(heads, text):
-        text = f"{text} {heads[1].text}"
-    return text or section.passages[0].matter
+    cut_off = label.rstrip(" .…") if label.endswith(("…", "...")) else ""
+    longer = cut_off and first.startswith(cut_off) and len(first) <= TITLE_CHARACTERS
+    return first if longer else label
 
 
 def _is_numbered_pair(heads: Sequence[Passage], label: str) -> bool:
@@ -390,8 +387,8 @@ def _with_part_headings(sections: list[Section]) -> list[Section]:
 
 def _named_apart(sections: list[Section]) -> list[Section]:
     """Chapters of one name in several parts ("I" of each part) carry the part's name too."""
-    titles = [section.title for section in sections]
+    titles = Counter(section.title for section in sections)
     for section in sections:
-        if section.parents and titles.count(section.title) > 1:
+        if section.parents and titles[section.title] > 1:
             section.title = fold_text(_joined(section.parents[-1], section.title))
     return sections

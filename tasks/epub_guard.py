@@ -5,14 +5,14 @@ import re
 import zipfile
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
 
-from lxml import etree
-
 from configs.errors import UserError
+from tasks.epub_markup import named, parse
 
 MEBIBYTE = 1 << 20
 MAX_MEMBERS = 10_000
@@ -50,6 +50,11 @@ class Archive:
     members: dict[str, zipfile.ZipInfo]
     warnings: list[str] = field(default_factory=list)
 
+    @cached_property
+    def folded(self) -> dict[str, str]:
+        """Member names by their names without case."""
+        return {member.casefold(): member for member in reversed(self.members)}
+
     def __enter__(self) -> Self:
         return self
 
@@ -67,8 +72,7 @@ class Archive:
             normal = _normal_name(candidate)
             if normal in self.members:
                 return normal
-        folded = _normal_name(unquote(name)).casefold()
-        return next((member for member in self.members if member.casefold() == folded), None)
+        return self.folded.get(_normal_name(unquote(name)).casefold())
 
     def read(self, name: str) -> bytes | None:
         """A member's bytes, or None when the book has no such member.
@@ -83,7 +87,14 @@ class Archive:
         try:
             with self.zip.open(info) as stream:
                 content = stream.read(MAX_MEMBER_BYTES + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:
             raise UserError(
                 f"{self.path.name} is damaged ({found} cannot be unpacked); {READ_AGAIN}."
             ) from error
@@ -100,7 +111,7 @@ def open_archive(path: Path) -> Archive:
     _check_file(path)
     try:
         opened = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
         raise UserError(_why_no_zip(path)) from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
@@ -149,7 +160,7 @@ def _normal_name(name: str) -> str:
 
 
 def _check_members(archive: Archive) -> None:
-    infos = [info for info in archive.zip.infolist() if not info.is_dir()]
+    infos = [info for info in archive.zip.infolist() if not info.filename.endswith("/")]
     if len(infos) > MAX_MEMBERS:
         raise UserError(
             f"{archive.path.name} holds {len(infos)} files where a book has at most {MAX_MEMBERS};"
@@ -214,9 +225,7 @@ def _check_drm(archive: Archive) -> None:
     scheme = next((scheme for name, scheme in DRM_FILES.items() if archive.find(name)), None)
     encryption = archive.read("META-INF/encryption.xml")
     if scheme is None and encryption is not None:
-        parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True)
-        root = etree.fromstring(encryption, parser) if encryption.strip() else None
-        methods = [] if root is None else root.xpath("//*[local-name()='EncryptionMethod']")
+        methods = named(parse(encryption, is_html=False)[0], "encryptionmethod")
         if any(method.get("Algorithm") not in FONT_ALGORITHMS for method in methods):
             scheme = "an unknown scheme"
     if scheme:

@@ -47,12 +47,13 @@ def decode(content: bytes) -> str:
     return content.decode("windows-1252", errors="replace")
 
 
-def parse(content: bytes | str) -> tuple[etree._Element, bool]:
-    """Parse XML or XHTML; returns (root element, whether it was well-formed).
+def parse(content: bytes | str, is_html: bool = True) -> tuple[etree._Element, bool]:
+    """Parse XHTML, or other XML; returns (root element, whether it was well-formed).
 
     The document type is cut off before parsing, so nothing external can be named, and named
-    entities (`&nbsp;`, `&eacute;`) become their characters. What is not well-formed goes through
-    the HTML parser; an unreadable document gives an empty root.
+    entities (`&nbsp;`, `&eacute;`) become their characters. XHTML that is not well-formed goes
+    through the HTML parser, other XML is read as far as it goes; an unreadable file gives an
+    empty root.
     """
     text = decode(content) if isinstance(content, bytes) else content
     text = CONTROLS.sub("", PROLOGUE.sub("", text))
@@ -63,7 +64,15 @@ def parse(content: bytes | str) -> tuple[etree._Element, bool]:
             own.setdefault(name, double or single)
         text = text[: doctype.start()] + text[doctype.end() :]
     text = REFERENCE.sub(lambda match: _resolve(match, own), text).strip()
-    parser = etree.XMLParser(
+    try:
+        return etree.fromstring(text.encode("utf-8"), _xml_parser(recover=False)), True
+    except etree.XMLSyntaxError:
+        return (_parse_html(text) if is_html else _recover_xml(text)), False
+
+
+def _xml_parser(recover: bool) -> etree.XMLParser:
+    return etree.XMLParser(
+        recover=recover,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -71,10 +80,14 @@ def parse(content: bytes | str) -> tuple[etree._Element, bool]:
         remove_comments=True,
         remove_pis=True,
     )
+
+
+def _recover_xml(text: str) -> etree._Element:
     try:
-        return etree.fromstring(text.encode("utf-8"), parser), True
+        root = etree.fromstring(text.encode("utf-8"), _xml_parser(recover=True))
     except etree.XMLSyntaxError:
-        return _parse_leniently(text), False
+        root = None
+    return etree.Element("empty") if root is None else root
 
 
 def _resolve(match: re.Match[str], own: dict[str, str]) -> str:
@@ -85,7 +98,7 @@ def _resolve(match: re.Match[str], own: dict[str, str]) -> str:
     return own.get(name, html5.get(f"{name};", "")).replace("&", "&amp;").replace("<", "&lt;")
 
 
-def _parse_leniently(text: str) -> etree._Element:
+def _parse_html(text: str) -> etree._Element:
     # To an HTML parser <title/> or <a id="x"/> is an open tag that swallows what follows.
     text = SELF_CLOSED.sub(
         lambda match: (

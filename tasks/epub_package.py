@@ -18,8 +18,9 @@ from tasks.epub_markup import XML, local_name, named, parse
 CONTAINER_NS = "urn:oasis:names:tc:opendocument:xmlns:container"
 OPF = "http://www.idpf.org/2007/opf"
 DC = "http://purl.org/dc/elements/1.1/"
-# What authoring tools wrote for Dublin Core over the years.
-DC_ALIASES = ("http://purl.org/dc/elements/1.0/", "http://purl.org/metadata/dublin_core")
+DC_NAMES = {"creator", "date", "description", "identifier", "language", "publisher", "title"}
+METADATA_ATTRIBUTES = {"content", "event", "id", "name", "property", "refines", "role"}
+LONGEST_VALUE = 100_000
 IMAGE_MARKS = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
 DOCUMENT_TYPES = {"application/xhtml+xml", "text/html", "text/x-oeb1-document", "application/xml"}
 DOCUMENT_ENDINGS = (".xhtml", ".html", ".htm", ".xht")
@@ -177,7 +178,8 @@ def _package_path(archive: Archive) -> str:
     content = archive.read(CONTAINER)
     paths = []
     if content is not None:
-        paths = [file.get("full-path") or "" for file in named(parse(content)[0], "rootfile")]
+        root = parse(content, is_html=False)[0]
+        paths = [file.get("full-path") or "" for file in named(root, "rootfile")]
     paths += [name for name in archive.members if name.lower().endswith(".opf")]
     found = next((member for path in paths if path and (member := archive.find(path))), None)
     if found is None:
@@ -191,7 +193,7 @@ def _package_path(archive: Archive) -> str:
 
 def _repaired_package(archive: Archive, path: str) -> etree._Element:
     """The package document in the shape that ebooklib expects; defects become warnings."""
-    source, well_formed = parse(archive.read(path) or b"")
+    source, well_formed = parse(archive.read(path) or b"", is_html=False)
     if not well_formed:
         archive.warnings.append(f"{path} is not well-formed XML; it is read as far as it goes.")
     package = next(iter(named(source, "package")), None)
@@ -213,7 +215,7 @@ def _repaired_package(archive: Archive, path: str) -> etree._Element:
     for element in named(package, "item"):
         href, number = (element.get("href") or "").strip(), next(numbers)
         name = (element.get("id") or f"item-{number}").strip()
-        if not href or name in known:
+        if not href or name in known or len(href) > LONGEST_VALUE:
             archive.warnings.append(f"A manifest entry ({name}) is without a file or doubled.")
             continue
         known.add(name)
@@ -241,20 +243,19 @@ def _repaired_package(archive: Archive, path: str) -> etree._Element:
 
 
 def _copy_metadata(source: etree._Element, target: etree._Element) -> None:
-    """Flatten wrappers such as dc-metadata, settle namespaces, and turn inner markup into text."""
-    for element in source.iterchildren("*"):
+    """Flatten wrappers such as dc-metadata, settle namespaces, and keep markup as text."""
+    for element in named(source, *DC_NAMES, "meta"):
         name = local_name(element)
-        if name in ("dc-metadata", "x-metadata"):
-            _copy_metadata(element, target)
-            continue
-        namespace = element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
-        is_dc = namespace in (DC, *DC_ALIASES) or element.tag.startswith("dc:")
-        copy = etree.SubElement(target, f"{{{DC if is_dc else OPF}}}{name}")
+        copy = etree.SubElement(target, f"{{{OPF if name == 'meta' else DC}}}{name}")
         for key, value in element.items():
-            copy.set(key.rpartition("}")[2].rpartition(":")[2], value)
-        inner = [element.text or ""]
-        inner += [etree.tostring(child, encoding="unicode") for child in element]
-        copy.text = "".join(inner)
+            key = key.rpartition("}")[2].rpartition(":")[2]
+            if key in METADATA_ATTRIBUTES:
+                copy.set(key, value[:LONGEST_VALUE])
+        inner = list(element.itertext())
+        if name == "description":
+            inner = [etree.tostring(child, encoding="unicode") for child in element]
+            inner.insert(0, element.text or "")
+        copy.text = "".join(inner)[:LONGEST_VALUE]
 
 
 def _spine_of(root: etree._Element) -> etree._Element:

@@ -33,7 +33,8 @@ def read_toc(archive: Archive, package: Package) -> list[TocEntry]:
     if package.nav is not None:
         entries = list(_from_nav(_tree(archive, package.nav.path), package.nav.path))
     if not entries and package.ncx is not None:
-        entries = list(_from_ncx(_tree(archive, package.ncx.path), package.ncx.path))
+        root = _tree(archive, package.ncx.path, is_html=False)
+        entries = list(_from_ncx(root, package.ncx.path))
     return [replace(entry, path=archive.find(entry.path) or entry.path) for entry in entries]
 
 
@@ -53,8 +54,8 @@ def read_landmarks(archive: Archive, package: Package) -> dict[tuple[str, str], 
     return told
 
 
-def _tree(archive: Archive, path: str) -> etree._Element:
-    return parse(archive.read(path) or b"")[0]
+def _tree(archive: Archive, path: str, is_html: bool = True) -> etree._Element:
+    return parse(archive.read(path) or b"", is_html)[0]
 
 
 def _from_nav(root: etree._Element, path: str) -> Iterator[TocEntry]:
