@@ -6,46 +6,47 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from configs.errors import UsageError, UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from configs.settings import Settings
 
 INTERRUPTED = 130
 DAY_SECONDS = 86400.0
 
-console = Console(stderr=True, highlight=False)
+# Typer may carry a Click of its own; these are the classes that it raises, whichever it is.
+WrongUsage, ClickProblem = typer.BadParameter.__mro__[1:3]
+
 log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="voxloom",
     help="Books to speech in a cloned voice, on this machine, offline.",
-    epilog="Files are kept in VOXLOOM_HOME (now: the folder that voxloom store du names). "
-    "A run that was stopped goes on where it was when the same command is run again.",
-    no_args_is_help=True,
+    epilog="What is spoken is kept: a run that was stopped goes on when the same command is run "
+    "again. The folder for it is VOXLOOM_HOME; voxloom store du says where and how much.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-voices_app = typer.Typer(help="Voices registered by name.", no_args_is_help=True)
-store_app = typer.Typer(help="The store of takes: what is spoken is kept.", no_args_is_help=True)
+voices_app = typer.Typer(help="Voices registered by name.")
+store_app = typer.Typer(help="The store of takes: what is spoken is kept.")
 app.add_typer(voices_app, name="voices", rich_help_panel="Keep")
 app.add_typer(store_app, name="store", rich_help_panel="Keep")
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"voxloom {version('voxloom')}")
         raise typer.Exit
 
@@ -93,7 +94,7 @@ DebugOption = Annotated[
 ]
 
 
-@app.command(rich_help_panel="Make", no_args_is_help=True)
+@app.command(rich_help_panel="Make")
 def audiobook(
     book: Annotated[Path, typer.Argument(metavar="BOOK.epub", help="The book.")],
     voice: VoiceOption,
@@ -138,15 +139,15 @@ def audiobook(
     from flows.work import Order
 
     order = Order(book, voice, out, chapters, seed, presets, settings)
-    made = make_audiobook(order, console)
-    console.print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
+    made = make_audiobook(order, _terminal())
+    _terminal().print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
     if made.flawed:
-        console.print(
+        _terminal().print(
             f"{made.flawed} utterances may be worth listening to; {made.report} names them."
         )
 
 
-@app.command(rich_help_panel="Make", no_args_is_help=True)
+@app.command(rich_help_panel="Make")
 def speak(
     voice: VoiceOption,
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What to say.")] = None,
@@ -203,14 +204,14 @@ def speak(
     texts = [text] if text is not None else lines_of(lines) if lines is not None else []
     targets = [output] if output is not None else numbered(out or Path(), len(texts))
     check_folder(targets[0].absolute().parent if targets else out or Path())
-    progress = RunProgress(console, remembered_speed(settings))
+    progress = RunProgress(_terminal(), remembered_speed(settings))
     with progress.shown():
         seconds = speak(texts, targets, voice, seed, presets, settings, builtin_engine, progress)
     where = targets[0] if text is not None else f"{out}: {len(targets)} files"
-    console.print(f"[green]{where}[/], {spoken_time(seconds)} of speech")
+    _terminal().print(f"[green]{where}[/], {spoken_time(seconds)} of speech")
 
 
-@voices_app.command("add", no_args_is_help=True)
+@voices_app.command("add")
 def voices_add(
     name: Annotated[str, typer.Argument(help="What to call the voice.")],
     sample: Annotated[Path, typer.Argument(help="Audio file with 3 s or more of clear speech.")],
@@ -229,11 +230,14 @@ def voices_add(
 def voices_list(debug: DebugOption = False) -> None:
     """List the registered voices."""
     settings = _start()
+    from rich.console import Console
+    from rich.table import Table
+
     from storage.library import Library
 
     voices = list(Library(settings.voices))
     if not voices:
-        console.print("No voices yet; register one with: voxloom voices add NAME SAMPLE")
+        _terminal().print("No voices yet; register one with: voxloom voices add NAME SAMPLE")
         return
     table = Table("name", "seconds", "made from", "added", box=None, pad_edge=False)
     for voice in voices:
@@ -241,7 +245,7 @@ def voices_list(debug: DebugOption = False) -> None:
     Console(highlight=False).print(table)
 
 
-@voices_app.command("show", no_args_is_help=True)
+@voices_app.command("show")
 def voices_show(
     name: Annotated[str, typer.Argument(help="The voice.")], debug: DebugOption = False
 ) -> None:
@@ -260,7 +264,7 @@ def voices_show(
     typer.echo(f"sha256    {voice.sample_hash}")
 
 
-@voices_app.command("remove", no_args_is_help=True)
+@voices_app.command("remove")
 def voices_remove(
     name: Annotated[str, typer.Argument(help="The voice.")], debug: DebugOption = False
 ) -> None:
@@ -317,6 +321,8 @@ def store_gc(
 def store_du(debug: DebugOption = False) -> None:
     """Show how much is stored, and which runs used it."""
     settings = _start()
+    from datetime import datetime
+
     from storage.objects import ObjectStore
     from storage.runs import Runs
 
@@ -332,18 +338,20 @@ def store_du(debug: DebugOption = False) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 1 (failure), 2 (usage), 130 (interrupted)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments:
+        arguments = ["--help"]
     try:
-        status = typer.main.get_command(app).main(
+        status: int | None = typer.main.get_command(app).main(
             arguments, prog_name="voxloom", standalone_mode=False
         )
-        return status if isinstance(status, int) else 0
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        _say("stopped; what is finished is kept, and the same command goes on from there")
-        return INTERRUPTED
-    except click.UsageError as error:
+        # An interrupted command comes back with its status or as an exception: Typer's choice.
+        return _interrupted() if status == INTERRUPTED else status or 0
+    except (typer.Abort, KeyboardInterrupt):
+        return _interrupted()
+    except WrongUsage as error:
         return _fail(_usage(error), UsageError.exit_status, arguments)
-    except click.ClickException as error:
-        return _fail(error.format_message(), UserError.exit_status, arguments)
+    except ClickProblem as error:
+        return _fail(str(error), UserError.exit_status, arguments)
     except UserError as error:
         return _fail(str(error), error.exit_status, arguments)
     except BrokenPipeError:
@@ -369,7 +377,7 @@ def _start() -> "Settings":
     from flows.logs import log_to
 
     settings = load_settings()
-    log_to(settings.log_file, settings.log_level, console)
+    log_to(settings.log_file, settings.log_level, _terminal())
     if settings.offline:
         os.environ.update(
             HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1"
@@ -377,9 +385,21 @@ def _start() -> "Settings":
     return settings
 
 
+@cache
+def _terminal() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def _interrupted() -> int:
+    _say("stopped; what is spoken so far is kept: run the same command again to go on")
+    return INTERRUPTED
+
+
 def _fail(message: str, status: int, arguments: Sequence[str]) -> int:
     if "--debug" in arguments:
-        console.print_exception()
+        _terminal().print_exception()
     _say(message)
     return status
 
@@ -388,9 +408,10 @@ def _say(message: str) -> None:
     print(f"voxloom: {' '.join(message.split())}", file=sys.stderr)
 
 
-def _usage(error: click.UsageError) -> str:
-    command = error.ctx.command_path if error.ctx else "voxloom"
-    message = error.format_message().rstrip(".")
+def _usage(error: BaseException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "voxloom"
+    message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
     return f"{message[:1].lower()}{message[1:]}; see {command} --help"
 
 

@@ -79,6 +79,8 @@ class RunProgress:
 
     def stage(self, text: str) -> None:
         """What is being done from now on."""
+        if text == self._bar.tasks[self._task].description:
+            return
         self._bar.update(self._task, description=text)
         if not self._console.is_terminal:
             self._console.print(f"{text} ...", highlight=False)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 PHONES_PER_CHARACTER = 0.9  # for the first estimate, before the text is read aloud inside
 ASSUMED_SPEED = 60.0  # phones a second, for the very first run on a machine
+LANGUAGE = "en"  # what the text front-end and the built-in voice know
 MODEL_NAME = "Voxloom built-in voice"
 
 log = logging.getLogger(__name__)
@@ -85,12 +86,17 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     progress.expect(guess, guess)
     voice = find_voice(order.voice, Library(order.settings.voices))
     check_folder(order.out)
+    language = book.language or LANGUAGE
+    if language.split("-")[0].lower() not in (LANGUAGE, "und"):
+        raise UserError(
+            f"{order.book} is in the language {language!r}; the built-in voice speaks English only."
+        )
     progress.stage("Planning what to say")
     pauses = Pauses(**order.presets.pauses.model_dump())
     chapters: dict[int, list[Utterance]] = {}
     warnings = list(book.warnings)
     for number in numbers:
-        utterances = plan_chapter(number, book.chapters[number], pauses, book.language)
+        utterances = plan_chapter(number, book.chapters[number], pauses, LANGUAGE)
         if utterances:
             chapters[number] = utterances
         else:
