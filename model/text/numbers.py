@@ -6,7 +6,7 @@ from functools import cache
 
 # English cardinals without "and", as the official front-end and the training speech have them.
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_LONGEST = 36  # digits; beyond that a number is a string of digits to anyone
+_LONGEST = 15  # digits; beyond that a number is a string of digits to anyone
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",

@@ -1,0 +1,178 @@
+"""Plan a chapter: what is spoken at once, with its phones and the pause after it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from configs.errors import UserError
+from model.text import LANGUAGES, speak_text, with_end
+from model.text.marks import ENDS, PAUSES
+from tasks.sentences import Span, halve, sentence_spans
+
+if TYPE_CHECKING:
+    from tasks.read_book import Block, Chapter
+
+# Characters of an utterance: longer ones are cut at clauses, shorter ones join a neighbour of
+# their paragraph. The model learned from sentences of 12 to 190 characters and up to 138 phones
+# (19 seconds); what it never saw, it reads badly.
+LONGEST = 200
+LONGEST_PHONES = 150
+SHORTEST = 18
+_JOINED = 100  # joining never makes more than this
+_LEAST = 30  # no half of a cut sentence is shorter,
+_LEAST_DENSE = 8  # nor of one whose numbers take long to say
+_SENTENCE_ENDS = frozenset((mark,) for mark in ENDS)
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """Silence after each kind of text, in seconds."""
+
+    sentence: float = 0.3
+    clause: float = 0.12
+    paragraph: float = 0.5
+    verse: float = 0.3
+    heading: float = 0.9
+    scene: float = 1.8
+    chapter: float = 2.0
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What is spoken at once. `text` is as printed, `phones` are symbols of the v2 inventory.
+
+    `chapter` and `index` count from 0, `pause_after` is in seconds, `kind` is "heading",
+    "paragraph" or "verse".
+    """
+
+    chapter: int
+    index: int
+    text: str
+    phones: tuple[str, ...]
+    language: str
+    pause_after: float
+    kind: str
+
+
+def split_utterances(text: str) -> list[Span]:
+    """Character spans of what is spoken at once; each character but white space is in one of them.
+
+    A sentence is an utterance; those over `LONGEST` characters are cut at clauses, those under
+    `SHORTEST` join the next or, at the end, the one before.
+    """
+    return [part for span in _joined(sentence_spans(text)) for part in _cut(text, span, LONGEST)]
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    joined: list[Span] = []
+    for start, end in spans:
+        if joined:
+            before, middle = joined[-1]
+            short = min(middle - before, end - start) < SHORTEST
+            if short and end - before <= _JOINED:
+                joined[-1] = (before, end)
+                continue
+        joined.append((start, end))
+    return joined
+
+
+def _cut(text: str, span: Span, longest: int) -> list[Span]:
+    if span[1] - span[0] <= longest:
+        return [span]
+    halves = halve(text, span, _LEAST)
+    return [part for half in halves for part in _cut(text, half, longest)] if halves else [span]
+
+
+def plan_chapter(
+    number: int, chapter: "Chapter", pauses: Pauses, language: str = "en"
+) -> list[Utterance]:
+    """Utterances of a chapter in order.
+
+    The title is spoken first unless the chapter's first blocks already say it. Text with nothing
+    to say (ornaments, foreign script) makes no utterance, but the pause after it is kept. `number`
+    counts from 0. Raises UserError for a language that has no text front-end.
+    """
+    if language.split("-")[0].lower() not in LANGUAGES:
+        raise UserError(
+            f"the text is in {language!r}, and only {', '.join(LANGUAGES)} can be read so far: "
+            "choose the language that it is to be read in"
+        )
+    blocks = [(block.kind, block.text) for block in chapter.blocks]
+    if chapter.title.strip() and not _says_title(chapter.title, chapter.blocks, language):
+        blocks.insert(0, ("heading", chapter.title))
+
+    planned: list[Utterance] = []
+    for place, (kind, text) in enumerate(blocks):
+        follower = blocks[place + 1][0] if place + 1 < len(blocks) else ""
+        after = _pause_after_block(kind, follower, pauses)
+        spans = split_utterances(text)
+        for span in spans:
+            last = span == spans[-1]
+            pieces = _fitting(text, span, language)
+            for piece, (printed, phones) in enumerate(pieces):
+                pause = pauses.sentence if phones[-1:] in _SENTENCE_ENDS else pauses.clause
+                if last and piece == len(pieces) - 1:
+                    pause = after
+                    phones = phones if phones[-1:] == (",",) else with_end(phones)
+                elif phones and phones[-1] not in PAUSES:
+                    phones = (*phones, ",")
+                if not phones:
+                    _lengthen(planned, pause)
+                    continue
+                planned.append(
+                    Utterance(number, len(planned), printed, phones, language, pause, kind)
+                )
+        if not spans:
+            _lengthen(planned, after)
+    _lengthen(planned, pauses.chapter)
+    return planned
+
+
+def _lengthen(planned: list[Utterance], pause: float) -> None:
+    """Keep a pause that has no utterance of its own after the one before."""
+    if planned and planned[-1].pause_after < pause:
+        planned[-1] = replace(planned[-1], pause_after=pause)
+
+
+def _pause_after_block(kind: str, follower: str, pauses: Pauses) -> float:
+    if kind == "scene_break":
+        return pauses.scene
+    if kind == "heading" or follower == "heading":
+        return pauses.heading
+    if kind == "verse" and follower == "verse":
+        return pauses.verse
+    return pauses.paragraph
+
+
+def _fitting(text: str, span: Span, language: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Printed text and phones for the parts of a span.
+
+    Numbers can be much longer spoken than printed, so parts with too many phones are cut again.
+    """
+    printed = text[span[0] : span[1]]
+    phones = speak_text(printed, language).phones
+    if len(phones) > LONGEST_PHONES and (halves := halve(text, span, _LEAST_DENSE)):
+        return [part for half in halves for part in _fitting(text, half, language)]
+    return [(printed, phones)]
+
+
+def _says_title(title: str, blocks: Iterable["Block"], language: str) -> bool:
+    """Whether the first blocks say the title.
+
+    They do if they begin with its words, or with a heading made of some of them ("I" or "The Boy"
+    for "Chapter I: The Boy"). Words are compared as spoken, so that "Chapter 1" is "CHAPTER I.".
+    """
+
+    def said(text: str) -> list[str]:
+        return " ".join(word.spoken for word in speak_text(text, language).words).casefold().split()
+
+    words = said(title)
+    first: list[str] = []
+    for block in blocks:
+        more = said(block.text)
+        if not first and more and block.kind == "heading" and set(more) <= set(words):
+            return True
+        first.extend(more)
+        if len(first) >= len(words):
+            break
+    return first[: len(words)] == words
