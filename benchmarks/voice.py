@@ -11,17 +11,23 @@ import argparse
 import json
 import os
 import platform
-import resource
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from benchmarks import judges
+from benchmarks.clips import (
+    Model,
+    Output,
+    Sample,
+    read_clips,
+    read_lines,
+    read_samples,
+    write_clips,
+)
 from benchmarks.recording import book_errors
 from benchmarks.scores import (
     NO_ERRORS,
@@ -32,41 +38,11 @@ from benchmarks.scores import (
     word_errors,
 )
 from configs.errors import UsageError, UserError
-from tasks.audio_in import load_sample
-from tasks.beside import disk_error, write_bytes, written_beside
+from tasks.beside import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 ALICE = Path(__file__).with_name("alice.txt")
 DEMO_VOICE = ROOT / "demo" / "voice.flac"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A voice to clone: its name in the tables, and its sound as the product reads it."""
-
-    name: str
-    audio: np.ndarray
-    sample_rate: int
-
-
-@dataclass(frozen=True)
-class Output:
-    """What was spoken in one voice: a clip a line, each mono float32 (samples,).
-
-    cut: indices of the lines that ended at the length bound. render_seconds: wall time, None for
-    WAVs that existed.
-    """
-
-    voice: str
-    clips: tuple[np.ndarray, ...]
-    sample_rate: int
-    cut: tuple[int, ...] = ()
-    render_seconds: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Length of all clips together."""
-        return sum(clip.size for clip in self.clips) / self.sample_rate
 
 
 @dataclass(frozen=True)
@@ -110,102 +86,6 @@ class Judged:
     def failed(self) -> int:
         """Lines of which more than half of the words are wrong: lost, repeated or garbled."""
         return sum(line.words.rate > 0.5 for line in self.lines)
-
-
-def read_lines(path: Path, count: int | None = None) -> tuple[str, ...]:
-    """The first `count` lines of a UTF-8 text file that are not blank."""
-    try:
-        lines = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the lines in {path}: {error}") from error
-    if not lines:
-        raise UserError(f"{path} has no lines to speak; put one sentence on each line")
-    if count is not None and count > len(lines):
-        raise UsageError(f"{path} has only {len(lines)} lines, not {count}; lower --sentences")
-    return lines[:count]
-
-
-def read_samples(paths: Sequence[Path]) -> tuple[Sample, ...]:
-    """Voice samples, named after their files."""
-    names = [path.stem for path in paths]
-    if len(set(names)) < len(names):
-        raise UsageError("two voice samples have the same file name; rename one")
-    return tuple(Sample(name, *load_sample(path)) for name, path in zip(names, paths, strict=True))
-
-
-def read_clips(folder: Path, voices: Sequence[str], count: int) -> list[Output]:
-    """WAVs that exist: in folders named after the voices, or all in `folder`, the first voice's.
-
-    The WAVs' sorted names follow the lines, as `voxloom speak --lines` numbers them.
-    """
-    folders = {voice: folder / voice for voice in voices if (folder / voice).is_dir()}
-    outputs = []
-    for voice, place in (folders or {voices[0]: folder}).items():
-        paths = sorted(place.glob("*.wav"))[:count]
-        if len(paths) < count:
-            raise UserError(
-                f"{place} has {len(paths)} WAVs for {count} lines; "
-                "name the spoken lines with --lines and their number with --sentences"
-            )
-        clips, rates = zip(*(_read_clip(path) for path in paths), strict=True)
-        if len(set(rates)) > 1:
-            raise UserError(f"the WAVs in {place} have different sample rates; convert them to one")
-        outputs.append(Output(voice, clips, rates[0]))
-    return outputs
-
-
-def _read_clip(path: Path) -> tuple[np.ndarray, int]:
-    try:
-        audio, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    return audio.mean(axis=1), sample_rate
-
-
-def write_clips(outputs: Sequence[Output], folder: Path) -> None:
-    """Keep what was rendered, where `read_clips` finds it again."""
-    for output in outputs:
-        place = folder / output.voice
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise disk_error(error, place) from error
-        for number, clip in enumerate(output.clips):
-            with written_beside(place / f"{number:03}.wav") as part:
-                soundfile.write(part, clip, output.sample_rate, "PCM_16", format="WAV")
-
-
-def render(
-    lines: Sequence[str], samples: Sequence[Sample], threads: int | None
-) -> tuple[list[Output], dict[str, object]]:
-    """Speak every line in every voice, once, with the built-in model and its default settings.
-
-    Returns the outputs and what is known of the model. The seed of a line is its number.
-    """
-    from model.engine import Engine, Request
-    from model.text import speak_text
-
-    started = time.perf_counter()
-    engine = Engine.load(threads=threads)
-    load_seconds = time.perf_counter() - started
-    requests = [Request(speak_text(line).phones, number) for number, line in enumerate(lines)]
-    outputs = []
-    for sample in samples:
-        _say(f"rendering {len(lines)} lines in the voice of {sample.name}")
-        started = time.perf_counter()
-        reference = engine.reference(sample.audio, sample.sample_rate)
-        renderings = engine.render(requests, reference)
-        wall = time.perf_counter() - started
-        cut = tuple(i for i, rendering in enumerate(renderings) if not rendering.complete)
-        clips = tuple(rendering.audio for rendering in renderings)
-        outputs.append(Output(sample.name, clips, engine.sample_rate, cut, wall))
-    about = {
-        "content_hash": engine.content_hash,
-        "load_seconds": round(load_seconds, 2),
-        # Linux counts kilobytes. No judge is loaded yet, so this is the product's own peak.
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
-    return outputs, about
 
 
 def judge(
@@ -271,6 +151,10 @@ def table(results: Sequence[Judged], likeness: Similarities) -> list[str]:
             f"{words.rate:>8.3f}{characters.rate:>8.3f}{sum(r.failed for r in results):>8}"
             f"{sum(len(r.output.cut) for r in results):>5}"
         )
+    rows.append(
+        "failed: more than half of the words wrong; cut: ended at the length bound; similar: to the "
+        "own sample; next: to the nearest other"
+    )
     if len(likeness.samples) > 1:
         rows += ["", "similarity, mean over the lines: samples down, outputs across"]
         rows.append(" " * 26 + "".join(f"{name[:15]:>17}" for name in likeness.outputs))
@@ -280,7 +164,7 @@ def table(results: Sequence[Judged], likeness: Similarities) -> list[str]:
 
 
 def report(
-    results: Sequence[Judged], likeness: Similarities, model: dict[str, object] | None
+    results: Sequence[Judged], likeness: Similarities, model: Model | None
 ) -> dict[str, object]:
     """Everything that was measured, for JSON."""
     voices = []
@@ -310,7 +194,7 @@ def report(
             "cores": os.cpu_count(),
             "python": platform.python_version(),
         },
-        "model": model,
+        "model": asdict(model) if model else None,
         "voices": voices,
         "similarity": {
             "samples": likeness.samples,
@@ -325,22 +209,25 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     """Render or read, judge, print the table; returns the report."""
     lines = read_lines(options.lines, options.sentences)
     samples = read_samples(options.voices)
-    model: dict[str, object] | None = None
+    model: Model | None = None
     if options.audio is None:
-        outputs, model = render(lines, samples, options.threads)
+        # Judging what exists needs no model, and its imports take seconds.
+        from benchmarks.rendering import render
+
+        outputs, model = render(lines, samples, options.threads, say)
+        print(
+            f"model: {model.content_hash[:12]}, loaded in {model.load_seconds:.1f} s, "
+            f"peak memory {model.peak_memory_mb} MB"
+        )
         if options.keep is not None:
             write_clips(outputs, options.keep)
-        print(
-            f"model: {model['content_hash']}, loaded in {model['load_seconds']} s, "
-            f"peak memory {model['peak_memory_mb']} MB"
-        )
     else:
         outputs = read_clips(options.audio, [sample.name for sample in samples], len(lines))
     listener = judges.Listener(options.threads or 0)
     speaker, quality = judges.SpeakerJudge(), judges.QualityJudge()
     results = []
     for output in outputs:
-        _say(f"judging {output.seconds:.0f} s in the voice of {output.voice}")
+        say(f"judging {output.seconds:.0f} s in the voice of {output.voice}")
         results.append(judge(lines, output, listener, speaker, quality))
     likeness = compare_voices(samples, results, speaker)
     print("\n".join(table(results, likeness)))
@@ -361,7 +248,7 @@ def measure_book(options: argparse.Namespace) -> dict[str, object]:
         options.text,
         options.chapter,
         judges.Listener(options.threads or 0),
-        on_heard=lambda seconds: _say(f"heard {seconds / 60:.1f} min"),
+        on_heard=lambda seconds: say(f"heard {seconds / 60:.1f} min"),
     )
     errors = found.words
     print(
@@ -374,7 +261,7 @@ def measure_book(options: argparse.Namespace) -> dict[str, object]:
     )
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """Progress, apart from the figures on standard output."""
     print(text, file=sys.stderr, flush=True)
 

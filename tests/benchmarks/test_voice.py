@@ -15,6 +15,7 @@ pytest.importorskip("jiwer", reason="needs the bench extra")
 pytest.importorskip("whisper_normalizer", reason="needs the bench extra")
 
 from benchmarks import judges, voice
+from benchmarks.clips import Output, Sample, read_clips, read_lines, write_clips
 from benchmarks.recording import read_recording, read_text
 from benchmarks.scores import (
     NO_ERRORS,
@@ -132,7 +133,7 @@ def test_a_single_sample_has_no_other() -> None:
 
 
 def test_alice_is_fifty_sentences() -> None:
-    lines = voice.read_lines(voice.ALICE)
+    lines = read_lines(voice.ALICE)
     assert len(lines) == len(set(lines)) == 50
     assert all(4 <= len(line.split()) <= 25 for line in lines)
     assert all(line.count("“") == line.count("”") for line in lines)
@@ -141,9 +142,9 @@ def test_alice_is_fifty_sentences() -> None:
 def test_lines_are_cut_to_the_number_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "lines.txt"
     path.write_text("one\n\n  two \nthree\n", "utf-8")
-    assert voice.read_lines(path, 2) == ("one", "two")
+    assert read_lines(path, 2) == ("one", "two")
     with pytest.raises(UsageError, match="only 3 lines"):
-        voice.read_lines(path, 4)
+        read_lines(path, 4)
 
 
 def _write_wavs(folder: Path, count: int, sample_rate: int = 24000) -> None:
@@ -154,24 +155,24 @@ def _write_wavs(folder: Path, count: int, sample_rate: int = 24000) -> None:
 
 def test_wavs_belong_to_the_first_voice_or_to_their_folders(tmp_path: Path) -> None:
     _write_wavs(tmp_path / "flat", 3)
-    (flat,) = voice.read_clips(tmp_path / "flat", ["a", "b"], 2)
+    (flat,) = read_clips(tmp_path / "flat", ["a", "b"], 2)
     assert flat.voice == "a"
     assert [round(float(clip[0]), 2) for clip in flat.clips] == [0.0, 0.1]
     _write_wavs(tmp_path / "each" / "b", 2)
-    (own,) = voice.read_clips(tmp_path / "each", ["a", "b"], 2)
+    (own,) = read_clips(tmp_path / "each", ["a", "b"], 2)
     assert own.voice == "b"
 
 
 def test_too_few_wavs_are_refused(tmp_path: Path) -> None:
     _write_wavs(tmp_path, 2)
     with pytest.raises(UserError, match="2 WAVs for 3 lines"):
-        voice.read_clips(tmp_path, ["a"], 3)
+        read_clips(tmp_path, ["a"], 3)
 
 
 def test_kept_clips_are_read_again(tmp_path: Path) -> None:
     clip = np.linspace(-0.5, 0.5, 240, dtype=np.float32)
-    voice.write_clips([voice.Output("a", (clip, clip / 2), 24000)], tmp_path)
-    (found,) = voice.read_clips(tmp_path, ["a"], 2)
+    write_clips([Output("a", (clip, clip / 2), 24000)], tmp_path)
+    (found,) = read_clips(tmp_path, ["a"], 2)
     assert found.sample_rate == 24000
     np.testing.assert_allclose(found.clips[1], clip / 2, atol=1e-4)
 
@@ -183,7 +184,7 @@ def _judged(name: str, rates: list[tuple[int, int]]) -> voice.Judged:
     )
     clips = tuple(np.zeros(24000, np.float32) for _ in rates)
     embeddings = tuple(np.eye(2)[0] for _ in rates)
-    return voice.Judged(voice.Output(name, clips, 24000, (1,), 0.5), lines, embeddings)
+    return voice.Judged(Output(name, clips, 24000, (1,), 0.5), lines, embeddings)
 
 
 def test_table_shows_rates_failures_and_speed() -> None:
@@ -308,6 +309,23 @@ def _corpus_clips(corpus: Path, speaker: str, count: int, folder: Path) -> list[
         if len(texts) == count:
             break
     return texts
+
+
+@pytest.mark.slow
+def test_every_line_is_rendered_once_in_its_order() -> None:
+    pytest.importorskip("model.engine")
+    from benchmarks.rendering import render_voice
+    from model.engine import Engine
+
+    noise = np.random.default_rng(0).normal(0, 0.1, 4 * 24000).astype(np.float32)
+    sample = Sample("noise", noise, 24000)
+    lines = ["Keep your temper.", "The Cat only grinned.", "Keep your temper."]
+    output = render_voice(Engine.debug(), lines, sample)
+    assert output.voice == "noise"
+    assert len(output.clips) == 3
+    assert all(clip.ndim == 1 and clip.size for clip in output.clips)
+    assert output.render_seconds is not None and output.render_seconds > 0
+    assert set(output.cut) <= {0, 1, 2}
 
 
 @pytest.mark.slow
