@@ -682,6 +682,14 @@ def test_bad_ranges_are_a_usage_error(ranges: str) -> None:
 
 # Real books
 
+
+def test_the_demo_book(root: Path) -> None:
+    book = read_book(root / "demo" / "book.epub")
+    assert titles(book) == ["Chapter One: The Kettle", "Chapter Two: The Song Across the Ice"]
+    assert all("scene_break" in [b.kind for b in chapter.blocks] for chapter in book.chapters)
+    assert (book.cover_type, len(book.warnings)) == ("image/jpeg", 2)
+
+
 CHAPTERS = {
     "crusoe.epub": 20,
     "idpf_childrens-literature.epub": 20,
