@@ -23,6 +23,7 @@ class VoicePreset(Strict):
     temperature: float = Field(gt=0, le=5)
     repetition_penalty: float = Field(ge=1, le=5)
     steps: int = Field(ge=1, le=128, description="Euler steps of the flow matching")
+    guidance: float = Field(ge=0, le=10, description="of the flow matching; 0 leaves it out")
     speed: float = Field(ge=0.5, le=2.0, description="1 is the voice's own tempo")
 
 

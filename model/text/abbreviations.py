@@ -101,6 +101,24 @@ _TABLE: dict[str, Abbreviation] = {
     "Dec": Abbreviation("December"),
 }
 _ANY_CASE = {key: entry for key, entry in _TABLE.items() if key.islower()}
+# also seen in capitals throughout, in headings
+_IN_CAPITALS = {
+    key.upper(): _TABLE[key]
+    for key in (
+        "Mr",
+        "Mrs",
+        "Ms",
+        "Messrs",
+        "Dr",
+        "Prof",
+        "Rev",
+        "Capt",
+        "Lt",
+        "Sgt",
+        "Mme",
+        "Mlle",
+    )
+}
 # written without a stop in Britain
 _STOPLESS = {key: _TABLE[key] for key in ("Mr", "Mrs", "Ms", "Messrs", "Dr", "Mme", "Mlle", "Prof")}
 
@@ -125,13 +143,13 @@ _STARTER = re.compile(
 
 def find(word: str, after: str) -> Abbreviation | None:
     """The abbreviation that `word` (without its stop) is before the text `after` its stop."""
-    entry = _TABLE.get(word) or _ANY_CASE.get(word.lower())
+    entry = _TABLE.get(word) or _IN_CAPITALS.get(word) or _ANY_CASE.get(word.lower())
     return entry if entry and re.match(entry.follows, after) else None
 
 
 def find_stopless(word: str, after: str) -> Abbreviation | None:
     """Likewise for a title printed without a stop before a name."""
-    entry = _STOPLESS.get(word)
+    entry = _STOPLESS.get(word) or (_IN_CAPITALS.get(word) if word in {"MR", "MRS"} else None)
     return entry if entry and re.match(_NAME, after) else None
 
 
@@ -160,7 +178,7 @@ def stop_ends_sentence(before: str, after: str) -> bool:
         if token in _AFTER_NAMES:
             return _STARTER.match(after) is not None
         return entry.ends and starts_sentence(after)
-    if re.fullmatch(r"[Ss]t", token):
+    if token in {"St", "ST"}:
         return False
     if "." in token:  # dotted initials: U.S., a.m., J.R.R.
         timed = token.lower() in {"a.m", "p.m"} and starts_sentence(after)

@@ -30,6 +30,7 @@ _SHORT_WORDS_LIST = (
     "yes yet you"
 )
 _SHORT_WORDS = frozenset(_SHORT_WORDS_LIST.split())
+_SIGHT = 80  # characters around a word that decide its reading
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[A-Z]")
 _LETTER_CUES = frozenset({"letter", "plan", "vitamin", "grade", "group", "type", "an", "section"})
 
@@ -39,7 +40,7 @@ def read_hyphenated(printed: str, text: str, start: int, previous: str, shouted:
 
     `text` is the whole text, `start` the word's place in it, `previous` the word printed before it.
     """
-    after = text[start + len(printed) :]
+    after = text[start + len(printed) : start + len(printed) + _SIGHT]
     if len(printed) > 1 and "-" not in printed:
         numeral = _roman(printed, text, start, after, previous, shouted)
         if numeral:
@@ -76,7 +77,7 @@ def _beside_capitals(text: str, start: int, after: str) -> bool:
     capitals = r"(?:[A-Z][A-Z']+|[AIO])"
     return bool(
         re.match(rf"[,]?\s+{capitals}(?![a-z'.])", after)
-        or re.search(rf"(?<![a-z.]){capitals}[,]?\s+$", text[:start])
+        or re.search(rf"(?<![a-z.]){capitals}[,]?\s+$", text[max(0, start - _SIGHT) : start])
     )
 
 

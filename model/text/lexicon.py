@@ -12,8 +12,6 @@ from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from model.text.guess import guess_phones
-
 Phones = tuple[str, ...]
 
 # What neither dictionary has right: interjections, elisions, old words, and names from books that
@@ -37,6 +35,10 @@ _OWN = {
     "pemberley": "P EH1 M B ER0 L IY0", "shewn": "SH OW1 N",
     "shewed": "SH OW1 D", "witches": "W IH1 CH IH0 Z",
     "netherfield": "N EH1 DH ER0 F IY2 L D", "longbourn": "L AO1 NG B AO0 R N",
+    "hallo": "HH AH0 L OW1", "chaperon": "SH AE1 P ER0 OW2 N", "safie": "S AA1 F IY0",
+    "hertfordshire": "HH AA1 R T F ER0 D SH ER0", "woolwich": "W UH1 L IH0 JH",
+    "wollstonecraft": "W UH1 L S T AH0 N K R AE2 F T", "wandsworth": "W AA1 N Z W ER0 TH",
+    "ingolstadt": "IH1 NG G AH0 L SH T AE2 T", "chamounix": "SH AE1 M AH0 N IY0",
     "leicester": "L EH1 S T ER0", "worcester": "W UH1 S T ER0", "gloucester": "G L AO1 S T ER0",
     "thames": "T EH1 M Z", "greenwich": "G R EH1 N IH0 CH", "bourgh": "B ER1 G",
     "tête": "T EH1 T", "à": "AA1", "rhône": "R OW1 N", "façade": "F AH0 S AA1 D",
@@ -75,7 +77,8 @@ _SUFFIXES = {
     "nesses": "N AH0 S IH0 Z", "worthy": "W ER2 DH IY0", "fully": "F AH0 L IY0",
     "ingly": "IH0 NG L IY0", "edly": "IH0 D L IY0", "ness": "N AH0 S", "less": "L AH0 S",
     "ship": "SH IH2 P", "like": "L AY2 K", "ward": "W ER0 D", "wards": "W ER0 D Z",
-    "some": "S AH0 M", "hood": "HH UH2 D", "ment": "M AH0 N T", "ments": "M AH0 N T S",
+    "some": "S AH0 M", "hood": "HH UH2 D", "shire": "SH ER0",
+    "ment": "M AH0 N T", "ments": "M AH0 N T S",
     "able": "AH0 B AH0 L", "ings": "IH0 NG Z", "ings'": "IH0 NG Z", "ing": "IH0 NG",
     "ful": "F AH0 L", "ish": "IH0 SH", "ers": "ER0 Z", "est": "AH0 S T", "eth": "AH0 TH",
     "dom": "D AH0 M", "ism": "IH2 Z AH0 M", "ist": "IH0 S T", "ly": "L IY0", "er": "ER0",
@@ -224,14 +227,17 @@ def _inflected(word: str, gold: bool) -> Phones | None:
 
 
 def _affixed(word: str) -> Phones | None:
-    for suffix, ending in _SUFFIXES.items():
-        stem = word.removesuffix(suffix)
-        if stem != word and len(stem) > 2 and (base := known(stem) or _base(stem, gold=True)):
-            return (*base, *ending.split())
     for prefix, beginning in _PREFIXES.items():
         rest = word.removeprefix(prefix)
         if rest != word and len(rest) > 3 and (base := known(rest)):
             return (*beginning.split(), *base)
+    for suffix, ending in _SUFFIXES.items():
+        stem = word.removesuffix(suffix)
+        if stem == word or len(stem) < 3:
+            continue
+        silent_e = dictionary(stem + "e") if suffix[0] in "aeiy" else None  # "paler", "coarsest"
+        if base := silent_e or known(stem) or _base(stem, gold=True):
+            return (*base, *ending.split())
     return None
 
 
@@ -259,10 +265,20 @@ def known(word: str) -> Phones | None:
 
 
 def _american(word: str) -> Phones | None:
+    """Phones of the American spelling, which must be listed where only two letters differ."""
     for british, american in _BRITISH:
-        if british in word and (phones := known(word.replace(british, american))):
-            return phones
+        if british in word:
+            spelling = word.replace(british, american)
+            phones = dictionary(spelling) or (known(spelling) if len(british) > 2 else None)
+            if phones:
+                return phones
     return None
+
+
+def _guessed(word: str) -> Phones:
+    from model.text.guess import guess_phones  # numpy is only needed here
+
+    return guess_phones(word)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -292,9 +308,9 @@ def pronounce(word: str) -> Phones:
         return tuple(phone for letter in plain for phone in dictionary(f"{letter}.") or ())
     return (
         known(plain)
-        or _affixed(plain)
         or _american(plain)
+        or _affixed(plain)
         or _listed(plain, "silver")
         or _compound(plain)
-        or guess_phones(plain)
+        or _guessed(plain)
     )

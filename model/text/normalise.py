@@ -57,6 +57,9 @@ class Token:
     mark: str = ""
 
 
+_SIGHT = 80
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the reading is: the cleaned text, the position, and the words printed before it."""
@@ -70,6 +73,14 @@ class Place:
     def left(self) -> str:
         """The character in front, "" at the start."""
         return self.text[self.at - 1] if self.at else ""
+
+    def before(self, end: int) -> str:
+        """As much of the text in front of `end` as a rule needs to see."""
+        return self.text[max(0, end - _SIGHT) : end]
+
+    def after(self, start: int) -> str:
+        """As much of the text from `start` on as a rule needs to see."""
+        return self.text[start : start + _SIGHT]
 
 
 Found = tuple[int, Pieces]  # where the token ends and what is said
@@ -111,7 +122,7 @@ def _token(place: Place) -> Token:
 
 
 def _mark(text: str, match: re.Match[str]) -> str:
-    after = text[match.end() :]
+    after = text[match.end() : match.end() + _SIGHT]
     if match.group() in _BRACKETS:  # a pause around a parenthesis, none inside "boy(s)"
         inner = after[:1] if match.group() in "([{" else text[match.start() - 1 : match.start()]
         outer = text[match.start() - 1 : match.start()] if match.group() in "([{" else after[:1]
@@ -171,7 +182,7 @@ def _dotted(place: Place) -> Found | None:
 
 def _without_final_stop(place: Place, end: int) -> int:
     """`end`, or one less where the stop before it is also the sentence's."""
-    before, after = place.text[: end - 1], place.text[end:]
+    before, after = place.before(end - 1), place.after(end)
     return end - 1 if abbreviations.stop_ends_sentence(before, after) else end
 
 
@@ -179,9 +190,9 @@ def _abbreviation(place: Place) -> Found | None:
     match = re.compile(r"([A-Za-z]+|&c)\.").match(place.text, place.at)
     if not match or place.left.isalnum():
         return None
-    after = place.text[match.end() :]
+    after = place.after(match.end())
     word = match.group(1)
-    if word == "St":
+    if word in {"St", "ST"}:
         street = re.match(r"\s+[A-Z]", after) is None or _street(place, after)
         said = ("Street",) if street else ("Saint",)
         if not street or not abbreviations.ends_text(after):
@@ -206,7 +217,7 @@ def _initial(place: Place) -> Found | None:
     match = INITIAL.match(place.text, place.at)
     if not match or place.left.isalnum() or (match.group()[0] in "IVX" and not place.previous):
         return None
-    before, after = place.text[: match.end() - 1], place.text[match.end() :]
+    before, after = place.before(match.end() - 1), place.after(match.end())
     if abbreviations.stop_ends_sentence(before, after):
         return None
     return match.end(), (f"{match.group()[0].lower()}.",)
@@ -214,17 +225,17 @@ def _initial(place: Place) -> Found | None:
 
 def _street(place: Place, after: str) -> bool:
     """Whether "St." or "Dr." follows a street's name: "42 Elm St. in", "Elm St. near"."""
-    named = place.previous[:1].isupper() and re.search(r"[A-Z]\w+\s+$", place.text[: place.at])
+    named = place.previous[:1].isupper() and re.search(r"[A-Z]\w+\s+$", place.before(place.at))
     return bool(named) and re.match(r"\s+[A-Z]", after) is None
 
 
 def _stopless(place: Place) -> Found | None:
-    match = re.compile(r"[A-Z][a-z]+\b(?!\.)").match(place.text, place.at)
+    match = re.compile(r"(?:[A-Z][a-z]+|MRS?)\b(?!\.)").match(place.text, place.at)
     if not match or place.left.isalnum():
         return None
-    if match.group() == "St" and re.match(r"\s+[A-Z]", place.text[match.end() :]):
+    if match.group() == "St" and re.match(r"\s+[A-Z]", place.after(match.end())):
         return match.end(), ("Saint",)
-    entry = abbreviations.find_stopless(match.group(), place.text[match.end() :])
+    entry = abbreviations.find_stopless(match.group(), place.after(match.end()))
     return (match.end(), _as_printed(match.group(), entry.spoken)) if entry else None
 
 
@@ -249,7 +260,7 @@ def _number(place: Place) -> Found | None:
         ):
             end = match.end()
             stop = match.group().endswith(".")  # of "p.m." or "ft.", perhaps the sentence's too
-            after = place.text[end:]
+            after = place.after(end)
             if stop and (abbreviations.ends_text(after) or abbreviations.starts_sentence(after)):
                 end -= 1
             return end, said
@@ -314,7 +325,7 @@ def _old_money(match: re.Match[str], place: Place) -> Pieces | None:
 
 
 def _ordinal(match: re.Match[str], place: Place) -> Pieces | None:
-    return _say(numbers.ordinal(match.group(1)))
+    return _say(numbers.ordinal(match.group(1)) + (match.group("ly") or ""))
 
 
 def _decade(match: re.Match[str], place: Place) -> Pieces | None:
@@ -474,16 +485,16 @@ def _symbol(place: Place) -> Found | None:
     end = place.at + 1
     if character in "²³" and (place.left.isdigit() or len(place.previous) == 1):
         return end, ("squared" if character == "²" else "cubed",)
-    if character == "#" and re.match("[0-9]", place.text[end:]):
+    if character == "#" and re.match("[0-9]", place.after(end)):
         return end, ("number",)
-    if character == "~" and re.match(r"\s?[0-9$£€]", place.text[end:]):
+    if character == "~" and re.match(r"\s?[0-9$£€]", place.after(end)):
         return end, ("about",)
-    if character in _SPACED and re.search(r"[0-9]\s$", place.text[: place.at]):
-        if re.match(r"\s[0-9]", place.text[end:]):
+    if character in _SPACED and re.search(r"[0-9]\s$", place.before(place.at)):
+        if re.match(r"\s[0-9]", place.after(end)):
             return end, _say(_SPACED[character])
         return None
-    if character == "/" and re.search(r"[A-Za-z]{2}$", place.text[: place.at]):
-        alternative = re.match(r"(?!or\b)[A-Za-z]{2}", place.text[end:])
+    if character == "/" and re.search(r"[A-Za-z]{2}$", place.before(place.at)):
+        alternative = re.match(r"(?!or\b)[A-Za-z]{2}", place.after(end))
         return end, ("or",) if alternative else ()
     if character in CURRENCY:
         return end, (numbers.CURRENCIES[character][0][1],)

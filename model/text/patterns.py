@@ -131,7 +131,9 @@ OLD_MONEY = _compile(
     r"(?P<shillings>[0-9]{1,2})s\.?(?:\s(?P<pence>[0-9]{1,2})d\.?)?"
     r"(?![A-Za-z0-9])"
 )
-ORDINAL = _compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:st|nd|rd|th|(?<=[23])d)\b", re.IGNORECASE)
+ORDINAL = _compile(
+    r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:st|nd|rd|th|(?<=[23])d)(?P<ly>ly)?\b", re.IGNORECASE
+)
 DECADE = _compile(r"'?((?:[0-9]{2})?[0-9]0)'?s\b")
 MIXED_FRACTION = _compile(rf"([0-9]+)?\s?({_FRACTION}){_UNIT}")
 SLASH_FRACTION = _compile(r"(?:([0-9]+)[\s-])?([0-9]{1,2})[/⁄]([0-9]{1,3})(?![0-9/]|\.[0-9])")

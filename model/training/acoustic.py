@@ -26,7 +26,8 @@ from model.training.recogniser import CODES, WIDTH
 from model.training.semantic import HELD_OUT, TOKENS_PER_SECOND, Example, cut, load
 
 MEL = MelConfig()
-FRAMES_PER_TOKEN = 3.75
+WINDOW = 480
+"""Frames that go through the transformer at once, prompt included; the engine works in such windows too."""
 CONFIG = S2Config(
     ssl_dim=WIDTH,
     codebook=CODES,
@@ -137,7 +138,7 @@ def batches(source: Source, seconds: float):
             yield groups[index]
 
 
-def losses(model: SynthesizerTrnV3, items: list[Item], draw: torch.Generator, window: int = 320):
+def losses(model: SynthesizerTrnV3, items: list[Item], draw: torch.Generator, window: int = WINDOW):
     """Flow-matching loss outside the prompt, and the auxiliary loss of `linear_mel`.
 
     Of every item a window of at most `window` frames goes through the transformer, of which a random prefix of up to two

@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=8e-4)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -172,7 +172,7 @@ def main() -> None:
     held_out = sorted((e for e in examples if e.held_out), key=lambda e: len(e.tokens))
     held_out = held_out[:: max(1, len(held_out) // 96)]
     model = Text2SemanticDecoder(CONFIG)
-    run = Run(options.out, {"s1": model}, options.minutes, options.rate, warmup=300, decay=0.05)
+    run = Run(options.out, {"s1": model}, options.minutes, options.rate, warmup=120, decay=0.05)
     print(len(training), "sentences;", sum(p.numel() for p in model.parameters()), "parameters", flush=True)
     source = batches(training, options.batch, seed=run.step)
     for step in run.steps():

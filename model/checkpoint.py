@@ -1,0 +1,173 @@
+"""Voice models on disk: a folder with `config.json` and weights in safetensors shards, no pickles.
+
+Tensors are named `part.key` (parts: recogniser, s1, s2, vocoder), stored in fp16 and computed with in f32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from configs.errors import UserError
+from model.istft_vocoder import IstftVocoder, IstftVocoderConfig
+from model.recogniser import Recogniser, RecogniserConfig
+from model.s1 import S1Config, Text2SemanticDecoder
+from model.s2.synthesizer import S2Config, SynthesizerTrnV3
+
+FORMAT = 1
+SHARD_BYTES = 15_500_000
+
+
+@dataclass(frozen=True)
+class VoiceConfig:
+    """How a voice model is used, beside its parts' sizes.
+
+    `window_frames`: mel frames that S2's transformer takes at once, of which the first `prompt_frames` are the
+    reference's. `reference_level_db`: RMS of the speech that the model was trained on, to which samples are brought.
+    """
+
+    name: str
+    sample_rate: int
+    window_frames: int
+    prompt_frames: int
+    reference_level_db: float
+
+
+@dataclass
+class VoiceModel:
+    """The parts of a voice model, in evaluation mode, and the hash of everything in its folder."""
+
+    config: VoiceConfig
+    recogniser: Recogniser
+    s1: Text2SemanticDecoder
+    s2: SynthesizerTrnV3
+    vocoder: IstftVocoder
+    content_hash: str
+
+
+_PARTS: dict[str, tuple[type[nn.Module], type]] = {
+    "recogniser": (Recogniser, RecogniserConfig),
+    "s1": (Text2SemanticDecoder, S1Config),
+    "s2": (SynthesizerTrnV3, S2Config),
+    "vocoder": (IstftVocoder, IstftVocoderConfig),
+}
+
+
+def load_model(folder: Path) -> VoiceModel:
+    """Loads a voice model; UserError when the folder holds none, or a damaged one."""
+    try:
+        text = (folder / "config.json").read_bytes()
+        config = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} holds no voice model: its config.json can't be read ({error}).") from error
+    if config.get("format") != FORMAT:
+        raise UserError(f"{folder} is a voice model of format {config.get('format')}; this version reads {FORMAT}.")
+    digest = hashlib.sha256(text)
+    state: dict[str, Tensor] = {}
+    shards = sorted(folder.glob("weights-*.safetensors"))
+    for shard in shards:
+        try:
+            state |= load_file(shard)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{shard} is damaged ({error}); get the voice model again.") from error
+        digest.update(shard.read_bytes())
+    modules = {}
+    for part, (module_class, config_class) in _PARTS.items():
+        module = module_class(_build(config_class, config[part]))
+        own = {k.removeprefix(f"{part}."): v.float() for k, v in state.items() if k.startswith(f"{part}.")}
+        missing, unexpected = module.load_state_dict(_complete(module, own), strict=False)
+        if missing or unexpected:
+            names = ", ".join([*missing, *unexpected][:3])
+            raise UserError(f"{folder} is not whole: {part} does not fit its weights ({names}); get it again.")
+        modules[part] = module.eval().requires_grad_(False)
+    return VoiceModel(
+        config=_build(VoiceConfig, config["voice"]), content_hash=digest.hexdigest(), **modules
+    )
+
+
+def save_model(folder: Path, config: VoiceConfig, modules: Mapping[str, nn.Module]) -> None:
+    """Writes a voice model's folder: floating tensors in fp16, shards of at most 15.5 MB."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("weights-*.safetensors"):
+        old.unlink()
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for part, module in modules.items():
+        for key, value in module.state_dict().items():
+            if _is_training_buffer(key):
+                continue
+            tensor = value.half().contiguous()
+            if shards[-1] and size + tensor.nbytes > SHARD_BYTES:
+                shards.append({})
+                size = 0
+            shards[-1][f"{part}.{key}"] = tensor
+            size += tensor.nbytes
+    for number, shard in enumerate(shards):
+        save_file(shard, folder / f"weights-{number}.safetensors")
+    record: dict[str, Any] = {"format": FORMAT, "voice": asdict(config)}
+    record |= {part: asdict(module.config) for part, module in modules.items()}  # type: ignore[call-overload]
+    (folder / "config.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _is_training_buffer(key: str) -> bool:
+    """The codebook's running sums serve training only."""
+    return key.endswith(("cluster_size", "embed_avg"))
+
+
+def _complete(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    own = module.state_dict()
+    return {key: value for key, value in own.items() if _is_training_buffer(key)} | state
+
+
+def _build(config_class: type, values: Mapping[str, Any]) -> Any:
+    """A configuration from JSON; UserError on unknown or missing fields."""
+    names = {field.name for field in fields(config_class)}
+    if names != set(values):
+        odd = ", ".join(sorted(names ^ set(values)))
+        raise UserError(f"The voice model's {config_class.__name__} does not fit this version ({odd}).")
+    return config_class(**values)
+
+
+def random_model(seed: int) -> VoiceModel:
+    """A tiny model with random weights, for tests: everything works, nothing is understood."""
+    torch.manual_seed(seed)
+    modules: dict[str, Any] = {
+        "recogniser": Recogniser(RecogniserConfig(width=16, heads=2, layers=1, head_width=8)),
+        "s1": Text2SemanticDecoder(S1Config(width=16, heads=2, layers=2, codes=32, bert=4)),
+        "s2": SynthesizerTrnV3(
+            S2Config(
+                ssl_dim=16,
+                codebook=32,
+                inter_channels=16,
+                hidden_channels=16,
+                filter_channels=16,
+                layers=2,
+                mrte_hidden=16,
+                gin_channels=16,
+                reference_bins=100,
+                wns1_width=16,
+                wns1_layers=1,
+                text_dim=16,
+                dit_dim=32,
+                dit_depth=1,
+                dit_heads=2,
+                dit_dim_head=16,
+                conv_layers=1,
+                conv_pos_kernel=3,
+            )
+        ),
+        "vocoder": IstftVocoder(IstftVocoderConfig(width=16, hidden=16, blocks=1)),
+    }
+    for module in modules.values():
+        module.eval().requires_grad_(False)
+    config = VoiceConfig("debug", 24_000, 480, 180, -23.0)
+    return VoiceModel(config=config, content_hash=f"debug-{seed}", **modules)
