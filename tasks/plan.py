@@ -169,7 +169,7 @@ def _says_title(title: str, blocks: Iterable["Block"], language: str) -> bool:
     words = said(title)
     first: list[str] = []
     for block in blocks:
-        more = said(block.text)
+        more = said(block.text[:300])
         if not first and more and block.kind == "heading" and set(more) <= set(words):
             return True
         first.extend(more)

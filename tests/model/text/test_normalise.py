@@ -88,6 +88,7 @@ READINGS = [
         "3/4 of it, 1/2 of that, 2 1/3 cups",
         "three quarters of it, one half of that, two and a third cups",
     ),
+    ("2ndly, 3rdly", "secondly, thirdly"),
     # Roman numerals
     ("Chapter XIV", "Chapter fourteen"),
     ("CHAPTER I. DOWN THE RABBIT-HOLE", "CHAPTER one. DOWN THE RABBIT HOLE"),
@@ -99,6 +100,7 @@ READINGS = [
     ("I, Claudius", "I, Claudius"),
     # Abbreviations
     ("Mr. Darby met Mrs. Finch.", "Mister Darby met Missus Finch."),
+    ("MR. AND MRS. BENNET", "Mister AND Missus BENNET"),
     ("Mr Smith and Dr Jones", "Mister Smith and Doctor Jones"),
     (
         "Dr. Lowell lives on Elm St. near St. John’s.",
