@@ -42,6 +42,17 @@ LONG_MATTER = {
 SHORT_LABELS = {label: name for name, labels in SHORT_MATTER.items() for label in labels.split()}
 LONG_LABELS = {label: name for name, labels in LONG_MATTER.items() for label in labels.split()}
 
+NUMBER_WORDS = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen twenty thirty forty first second third last"
+)
+NUMBER = re.compile(
+    r"(?:\w+\s+(?:the\s+)?)?(?:\d+|[ivxlcdm]+|第\w{1,5}|"
+    + NUMBER_WORDS.replace(" ", "|")
+    + r")(?:[\s-]\w+)?\s*[.:]?",
+    re.I,
+)
+
 GUTENBERG = r"\s+(?:OF\s+)?(?:TH(?:E|IS)\s+)?PROJECT\s+GUTENBERG"
 GUTENBERG_START = re.compile(r"\*\*\*\s*START" + GUTENBERG, re.I)
 GUTENBERG_END = re.compile(
@@ -276,7 +287,7 @@ def _title_of(section: Section) -> str:
     heads = _leading(section)[:3]
     label = section.label
     first = heads[0].text if heads else ""
-    if len((label or first).split()) <= 2 and _is_numbered_pair(heads, label or first):
+    if _is_numbered_pair(heads, label or first):
         return f"{first} {heads[1].text}"
     if not label:
         return first or section.passages[0].matter
@@ -292,9 +303,9 @@ def _title_of(section: Section) -> str:
 
 def _is_numbered_pair(heads: Sequence[Passage], label: str) -> bool:
     """Whether a heading that is `label` ("I", "Chapter 1") has its title in a smaller one below."""
-    return (
-        len(heads) > 1 and plain(heads[0].text) == plain(label) and heads[1].level > heads[0].level
-    )
+    if len(heads) < 2 or NUMBER.fullmatch(label) is None:
+        return False
+    return plain(heads[0].text) == plain(label) and heads[1].level > heads[0].level
 
 
 def _split_title_section(sections: list[Section], book_title: str) -> list[Section]:

@@ -18,6 +18,7 @@ MEBIBYTE = 1 << 20
 MAX_MEMBERS = 10_000
 MAX_MEMBER_BYTES = 64 * MEBIBYTE
 MAX_TOTAL_BYTES = 2048 * MEBIBYTE
+MAX_READ_BYTES = 256 * MEBIBYTE
 MAX_RATIO = 100
 # Below this size a high ratio harms nobody: blank images and empty style sheets pack very well.
 RATIO_MATTERS_FROM = 4 * MEBIBYTE
@@ -49,6 +50,7 @@ class Archive:
     zip: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo]
     warnings: list[str] = field(default_factory=list)
+    bytes_read: int = 0
 
     @cached_property
     def folded(self) -> dict[str, str]:
@@ -98,7 +100,8 @@ class Archive:
             raise UserError(
                 f"{self.path.name} is damaged ({found} cannot be unpacked); {READ_AGAIN}."
             ) from error
-        if len(content) > MAX_MEMBER_BYTES:
+        self.bytes_read += len(content)
+        if len(content) > MAX_MEMBER_BYTES or self.bytes_read > MAX_READ_BYTES:
             raise _bomb(self.path)
         return content
 

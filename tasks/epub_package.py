@@ -214,16 +214,17 @@ def _repaired_package(archive: Archive, path: str) -> etree._Element:
     known: set[str] = set()
     for element in named(package, "item"):
         href, number = (element.get("href") or "").strip(), next(numbers)
-        name = (element.get("id") or f"item-{number}").strip()
+        name = (element.get("id") or "").strip() or f"item-{number}"
         if not href or name in known or len(href) > LONGEST_VALUE:
             archive.warnings.append(f"A manifest entry ({name}) is without a file or doubled.")
             continue
         known.add(name)
         item = etree.SubElement(manifest, f"{{{OPF}}}item", {"id": name, "href": href})
         item.set("media-type", (element.get("media-type") or "").strip())
-        for key in ("properties", "fallback"):
-            if element.get(key):
-                item.set(key, " ".join(element.get(key).split()))
+        item.set("fallback", (element.get("fallback") or "").strip())
+        # ebooklib forgets the id and the file of what has the property "cover" (not cover-image).
+        told = [word for word in (element.get("properties") or "").split() if word != "cover"]
+        item.set("properties", " ".join(told))
     spine = etree.SubElement(root, f"{{{OPF}}}spine")
     for element in named(package, "spine")[:1]:
         spine.set("toc", element.get("toc", ""))
