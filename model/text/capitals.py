@@ -30,6 +30,8 @@ _SHORT_WORDS_LIST = (
     "yes yet you"
 )
 _SHORT_WORDS = frozenset(_SHORT_WORDS_LIST.split())
+_PREFIXES = frozenset({"re", "co", "de", "pre"})
+_ONCE_HYPHENED = frozenset({"today", "tonight", "tomorrow", "goodbye"})
 _SIGHT = 80  # characters around a word that decide its reading
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[A-Z]")
 _LETTER_CUES = frozenset({"letter", "plan", "vitamin", "grade", "group", "type", "an", "section"})
@@ -48,11 +50,21 @@ def read_hyphenated(printed: str, text: str, start: int, previous: str, shouted:
     parts = [part for part in printed.split("-") if part]
     if len(parts) == 1 and len(printed) == 1:
         return _single(printed, text, start, after, previous)
+    if len(parts) == 2 and _is_one_word(parts):
+        return ("".join(parts),)
     near_capitals = shouted or _beside_capitals(text, start, after)
     said: list[str] = []
     for part in parts:
         said.extend(_part(part, near_capitals))
     return tuple(said)
+
+
+def _is_one_word(parts: list[str]) -> bool:
+    """Whether a hyphen only shows how the word is made: "re-enter", "to-day"."""
+    joined = "".join(parts)
+    if not joined.isalpha() or parts[1].isupper():
+        return False
+    return parts[0].lower() in _PREFIXES or joined.lower() in _ONCE_HYPHENED
 
 
 def _single(letter: str, text: str, start: int, after: str, previous: str) -> Pieces:

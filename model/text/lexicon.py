@@ -69,7 +69,8 @@ _PREFIXES = {
     "un": "AH0 N", "re": "R IY0", "dis": "D IH0 S", "mis": "M IH0 S", "non": "N AA1 N",
     "over": "OW1 V ER0", "under": "AH1 N D ER0", "out": "AW1 T", "fore": "F AO1 R",
     "pre": "P R IY0", "inter": "IH2 N T ER0", "counter": "K AW1 N T ER0", "anti": "AE1 N T IY0",
-    "sub": "S AH0 B", "super": "S UW1 P ER0", "be": "B IH0", "en": "EH0 N", "up": "AH1 P",
+    "sub": "S AH0 B", "super": "S UW1 P ER0", "be": "B IH0",
+    "co": "K OW0", "de": "D IY0", "en": "EH0 N", "up": "AH1 P",
 }  # fmt: skip
 # longest first; stems are tried as they stand, with "e" put back, undoubled, and "i" made "y"
 _SUFFIXES = {

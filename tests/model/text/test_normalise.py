@@ -133,6 +133,7 @@ READINGS = [
     # Words
     ("“Don’t!” she cried—“stop!”", "Don't! she cried, stop!"),
     ("’Tis true, give ’em the goin’ rate.", "'Tis true, give 'em the goin' rate."),
+    ("He re-entered to-day, co-operating.", "He reentered today, cooperating."),
     ("My mother-in-law’s twenty-one-year-old", "My mother in law's twenty one year old"),
     ("the sailors’ song was ‘over’", "the sailors song was over"),
     ("naïve Brontë, Cæsar’s café", "naïve Brontë, Cæsar's café"),
