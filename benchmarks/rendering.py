@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from benchmarks.clips import Model, Output, Sample
 from model.engine import Engine, Request
@@ -12,12 +13,16 @@ from model.text import speak_text
 def render(
     lines: Sequence[str],
     samples: Sequence[Sample],
+    directory: Path | None,
     threads: int | None,
     say: Callable[[str], None],
 ) -> tuple[list[Output], Model]:
-    """Speak every line in every voice with the built-in model; `say` hears of the progress."""
+    """Speak every line in every voice with the model in `directory` (None: the built-in one).
+
+    `say` hears of the progress.
+    """
     started = time.perf_counter()
-    engine = Engine.load(threads=threads)
+    engine = Engine.load(directory, threads)
     load_seconds = time.perf_counter() - started
     outputs = []
     for sample in samples:

@@ -152,8 +152,8 @@ def table(results: Sequence[Judged], likeness: Similarities) -> list[str]:
             f"{sum(len(r.output.cut) for r in results):>5}"
         )
     rows.append(
-        "failed: more than half of the words wrong; cut: ended at the length bound; similar: to the "
-        "own sample; next: to the nearest other"
+        "failed: more than half of the words wrong; cut: ended at the length bound; "
+        "similar: to the own sample; next: to the nearest other"
     )
     if len(likeness.samples) > 1:
         rows += ["", "similarity, mean over the lines: samples down, outputs across"]
@@ -214,7 +214,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         # Judging what exists needs no model, and its imports take seconds.
         from benchmarks.rendering import render
 
-        outputs, model = render(lines, samples, options.threads, say)
+        outputs, model = render(lines, samples, options.model, options.threads, say)
         print(
             f"model: {model.content_hash[:12]}, loaded in {model.load_seconds:.1f} s, "
             f"peak memory {model.peak_memory_mb} MB"
@@ -310,6 +310,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="only the Nth chapter of --book (and of the EPUB in --text), from 1",
     )
+    add("--model", type=Path, metavar="DIR", help="voice model to measure (default: the built-in)")
     add("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     add("--out", type=Path, metavar="FILE", help="write the report there, as JSON")
     return parser
@@ -321,8 +322,10 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--book and --text belong together: give the recording and its text")
     if options.chapter is not None and options.book is None:
         raise UsageError("--chapter chooses a part of --book; give one")
-    if options.audio is not None and options.keep is not None:
-        raise UsageError("--keep writes what is rendered, and --audio renders nothing")
+    if options.audio is not None:
+        for name in ("keep", "model"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name} is for rendering, and --audio renders nothing")
     for name in ("sentences", "threads", "chapter"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} is at least 1, not {value}")

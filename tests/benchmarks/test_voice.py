@@ -206,6 +206,7 @@ def test_table_shows_rates_failures_and_speed() -> None:
         (["--book", "b.wav"], "--text"),
         (["--chapter", "1"], "--book"),
         (["--audio", "x", "--keep", "y"], "--keep"),
+        (["--audio", "x", "--model", "y"], "--model"),
         (["--sentences", "0"], "at least 1"),
     ],
 )
