@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     )
     store: str = Field("", description="store of takes: a folder or an fsspec URL; home/store")
     threads: int | None = Field(None, ge=1, description="CPU threads; every core by default")
-    batch_size: int = Field(16, ge=1, le=512, description="utterances rendered at once")
+    batch_size: int = Field(64, ge=1, le=512, description="utterances in one unit of work")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     offline: bool = Field(True, description="keep libraries from asking a model hub for anything")
     prefect_timeout: float = Field(

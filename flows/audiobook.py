@@ -14,7 +14,6 @@ from flows.work import (
     AssembledChapter,
     Order,
     Work,
-    builtin_engine,
     plan_book,
     remembered_speed,
 )
@@ -36,7 +35,7 @@ class Delivered:
 def make_audiobook(
     order: Order,
     console: Console,
-    load_engine: Callable[[Settings], "Engine"] = builtin_engine,
+    load_engine: Callable[[Settings], "Engine"],
 ) -> Delivered:
     """Makes the audiobook, or what is missing of it.
 

@@ -25,7 +25,8 @@ DAY_SECONDS = 86400.0
 # Typer may carry a Click of its own; these are the classes that it raises, whichever it is.
 WrongUsage, ClickProblem = typer.BadParameter.__mro__[1:3]
 
-log = logging.getLogger(__name__)
+# Not one of the rooms: what it says goes to the log file and not to the terminal.
+log = logging.getLogger("voxloom")
 
 app = typer.Typer(
     name="voxloom",
@@ -136,10 +137,10 @@ def audiobook(
     settings = _start()
     from flows.audiobook import make_audiobook
     from flows.progress import spoken_time
-    from flows.work import Order
+    from flows.work import Order, builtin_engine
 
     order = Order(book, voice, out, chapters, seed, presets, settings)
-    made = make_audiobook(order, _terminal())
+    made = make_audiobook(order, _terminal(), builtin_engine)
     _terminal().print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
     if made.flawed:
         _terminal().print(
@@ -361,8 +362,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(_disk(error), UserError.exit_status, arguments)
     except Exception as error:  # the last line of defence: a sentence instead of a traceback
-        log.exception("unexpected")
         where = _log_file()
+        if where:
+            log.exception("unexpected")
         more = f"{where} has the details" if where else "run it again with --debug for details"
         return _fail(
             f"something unexpected failed ({type(error).__name__}: {error}); {more}",
@@ -423,8 +425,10 @@ def _disk(error: OSError) -> str:
 
 
 def _log_file() -> str:
+    from flows.logs import HANDLER
+
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
+        if isinstance(handler, logging.FileHandler) and handler.name == HANDLER:
             return handler.baseFilename
     return ""
 

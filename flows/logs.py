@@ -9,6 +9,7 @@ from rich.markup import escape
 from configs.errors import UserError
 
 ROOMS = ("configs", "flows", "model", "storage", "tasks")
+HANDLER = "voxloom file"
 _KEEP_BYTES = 5_000_000
 
 
@@ -24,6 +25,7 @@ def log_to(file: Path, level: str, console: Console) -> None:
             f"The log file {file} can't be written ({error.strerror}); set VOXLOOM_HOME to a "
             "folder that you may write to"
         ) from error
+    handler.set_name(HANDLER)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.setLevel(logging.WARNING)

@@ -125,8 +125,6 @@ class RunProgress:
 class _Left(ProgressColumn):
     """The time left, drawn anew with every refresh."""
 
-    max_refresh = 0.5
-
     def __init__(self, run: RunProgress) -> None:
         super().__init__()
         self._run = run

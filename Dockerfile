@@ -1,0 +1,19 @@
+FROM python:3.13.5-slim-bookworm
+
+RUN useradd --create-home --uid 1000 voxloom
+WORKDIR /app
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY configs configs
+COPY flows flows
+COPY model model
+COPY storage storage
+COPY tasks tasks
+RUN pip install --no-cache-dir -c constraints.txt .
+
+USER voxloom
+ENV VOXLOOM_HOME=/home/voxloom/data
+RUN mkdir /home/voxloom/data
+VOLUME /home/voxloom/data
+WORKDIR /work
+ENTRYPOINT ["voxloom"]
+CMD ["--help"]

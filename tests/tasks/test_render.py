@@ -1,0 +1,100 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from storage.objects import ObjectStore
+from tasks.render import ATTEMPTS, Line, render_takes
+from tasks.takes import decode_take, take_key
+
+engine_module = pytest.importorskip("model.engine")
+PHONES = ("HH", "AH0", "L", "OW1", ".")
+
+
+@dataclass
+class Scripted:
+    """An engine that says what each phone sequence comes to: "good", "bad" or an error."""
+
+    outcomes: dict[tuple[str, ...], list[str]]
+    sample_rate: int = 24000
+    batches: list[list[tuple[str, ...]]] = field(default_factory=list)
+    seeds: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+
+    def render(self, requests, reference, sampling, on_done):
+        self.batches.append([request.phones for request in requests])
+        for number, request in enumerate(requests):
+            seeds = self.seeds.setdefault(request.phones, [])
+            if request.seed not in seeds:
+                seeds.append(request.seed)
+            outcome = self.outcomes[request.phones][len(seeds) - 1]
+            if outcome == "error":
+                raise ValueError("no such phone")
+            samples = 9600 if outcome == "good" else 9600 * (1 + len(seeds))
+            audio = np.full(samples, 0.1 * len(seeds), np.float32)
+            on_done(
+                number, engine_module.Rendering(audio, np.zeros(3, np.int16), outcome == "good")
+            )
+
+
+def render(engine, tmp_path):
+    store = ObjectStore(str(tmp_path / "store"))
+    lines = [Line(take_key(phones, "en", "v", "m", {}, 0), phones) for phones in engine.outcomes]
+    told = []
+
+    def on_take(line, take):
+        assert store.get(line.key) is not None, "a take is stored before it is told"
+        told.append((line.phones, take.attempts, take.problem))
+
+    failures = render_takes(lines, engine, None, engine_module.Sampling(), store, on_take)
+    takes = {}
+    for line in lines:
+        data = store.get(line.key)
+        takes[line.phones] = decode_take(data) if data is not None else None
+    return takes, told, {line.phones: failures[line.key] for line in lines if line.key in failures}
+
+
+def test_good_takes_are_stored_at_once(tmp_path):
+    engine = Scripted({PHONES: ["good"], PHONES * 2: ["good"]})
+    takes, told, failures = render(engine, tmp_path)
+    assert told == [(PHONES, 1, ""), (PHONES * 2, 1, "")]
+    assert failures == {}
+    assert len(engine.batches) == 1
+    assert takes[PHONES].complete
+
+
+def test_a_bad_take_is_tried_again_with_other_seeds(tmp_path):
+    engine = Scripted({PHONES: ["bad", "good"], PHONES * 2: ["good"]})
+    takes, told, _ = render(engine, tmp_path)
+    assert told == [(PHONES * 2, 1, ""), (PHONES, 2, "")]
+    assert engine.batches[1] == [PHONES]
+    assert len(set(engine.seeds[PHONES])) == 2
+    assert takes[PHONES].problem == ""
+
+
+def test_the_best_of_bad_takes_is_kept_with_its_problem(tmp_path):
+    engine = Scripted({PHONES: ["bad"] * ATTEMPTS})
+    takes, told, failures = render(engine, tmp_path)
+    assert len(engine.batches) == ATTEMPTS
+    assert failures == {}
+    assert told == [(PHONES, 1, "ended at the length bound")]  # the first is the shortest
+    assert len(takes[PHONES].audio) == 2 * 9600
+
+
+def test_a_line_that_cannot_be_rendered_stops_no_other(tmp_path):
+    engine = Scripted({PHONES: ["good"], ("??",): ["error"], PHONES * 2: ["good"]})
+    takes, told, failures = render(engine, tmp_path)
+    assert [phones for phones, _, _ in told] == [PHONES, PHONES * 2]
+    assert failures == {("??",): "ValueError: no such phone"}
+    assert takes["??",] is None
+
+
+def test_an_error_at_the_second_try_leaves_the_first_take(tmp_path):
+    engine = Scripted({PHONES: ["bad", "error", "error"]})
+    takes, told, failures = render(engine, tmp_path)
+    assert failures == {}
+    assert told == [(PHONES, 1, "ended at the length bound")]
+    assert takes[PHONES] is not None
+
+
+def test_nothing_to_render(tmp_path):
+    assert render(Scripted({}), tmp_path) == ({}, [], {})
