@@ -25,7 +25,8 @@ DOCTYPE = re.compile(
 INTERNAL_ENTITY = re.compile(
     r"""<!ENTITY\s+([\w.-]+)\s+(?:"([^"<&%]{0,999})"|'([^'<&%]{0,999})')\s*>"""
 )
-REFERENCE = re.compile(r"<!\[CDATA\[.*?\]\]>|<!--.*?-->|&([A-Za-z][\w.-]*);", re.S)
+# What is opened and never closed runs to the end, so that nothing is searched twice.
+REFERENCE = re.compile(r"<!\[CDATA\[(?:.*?\]\]>|.*)|<!--(?:.*?-->|.*)|&([A-Za-z][\w.-]*);", re.S)
 SELF_CLOSED = re.compile(r"<([A-Za-z][\w:.-]*)((?:[^<>\"']|\"[^<\"]*\"|'[^<']*')*)/>")
 # XML 1.0 forbids these even as references; browsers ignore them.
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -57,7 +58,8 @@ def parse(content: bytes | str, is_html: bool = True) -> tuple[etree._Element, b
     """
     text = decode(content) if isinstance(content, bytes) else content
     text = CONTROLS.sub("", PROLOGUE.sub("", text))
-    doctype = DOCTYPE.search(text)
+    begin = re.search("<!DOCTYPE", text, re.I)
+    doctype = DOCTYPE.match(text, begin.start()) if begin else None
     own: dict[str, str] = {}
     if doctype:
         for name, double, single in INTERNAL_ENTITY.findall(doctype["subset"] or ""):

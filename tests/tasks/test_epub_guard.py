@@ -1,6 +1,7 @@
 """Files that are no book: each gets one sentence, and none gets through or crashes the reader."""
 
 import struct
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -177,6 +178,13 @@ def test_any_damage_is_a_sentence_not_a_crash(
         assert str(error).endswith(".")
     else:
         assert book.chapters
+
+
+@pytest.mark.parametrize("unit", ["<!-- ", "<![CDATA[", "<!DOCTYPE [", '<a x="', "<p>", "<b"])
+def test_markup_that_never_ends_takes_no_time(epub: Epub, unit: str) -> None:
+    started = time.process_time()
+    refused(epub({"a.xhtml": f"<html>{unit * (100_000 // len(unit))}".encode()}))
+    assert time.process_time() - started < 5
 
 
 def test_no_more_is_read_than_a_book_can_hold(epub: Epub, monkeypatch: pytest.MonkeyPatch) -> None:
