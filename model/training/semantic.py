@@ -81,6 +81,18 @@ def cut(example: Example, draw: np.random.Generator) -> Example:
     return Example(moved, example.tokens[a:b], example.held_out)
 
 
+def join(first: Example, second: Example) -> Example:
+    """Two sentences as one: books have full stops inside what is spoken at once, the corpus hardly."""
+    shift = len(first.tokens) / TOKENS_PER_SECOND
+    words = 1 + max(item.word for item in first.phones)
+    moved = tuple(
+        Timed(p.phone, p.start + shift, p.end + shift, p.word + words if p.word >= 0 else -1)
+        for p in second.phones
+    )
+    tokens = np.concatenate([first.tokens, second.tokens])
+    return Example(first.phones + moved, tokens, first.held_out)
+
+
 def collate(examples: list[Example]) -> Batch:
     """Right-padded tensors; tokens are padded with the end token."""
     size = len(examples)
@@ -102,11 +114,13 @@ def collate(examples: list[Example]) -> Batch:
 
 
 def batches(examples: list[Example], size: int, seed: int):
-    """Endless training batches of similar length; two thirds of the sentences are cut."""
+    """Endless training batches of similar length; two thirds of the sentences are cut, some are joined."""
     draw = np.random.default_rng(seed)
     while True:
         pool = [examples[i] for i in draw.choice(len(examples), size * 16)]
         pool = [cut(e, draw) if draw.random() < 0.67 else e for e in pool]
+        short = [e for e in pool if len(e.tokens) < 120]
+        pool += [join(a, b) for a, b in zip(short[::8], short[1::8], strict=False)]
         pool = [e for e in pool if 6 <= len(e.tokens) <= 400]
         pool.sort(key=lambda e: len(e.tokens))
         # a batch holds about `size` average sentences, fewer where they are long
