@@ -23,13 +23,13 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_data_path("voxloom")),
         description="folder of voices, takes, run records and logs; XDG data folder by default",
     )
-    store: str = Field("", description="store of takes: a folder or an fsspec URL; home/store")
-    threads: int | None = Field(None, ge=1, description="CPU threads; every core by default")
-    batch_size: int = Field(64, ge=1, le=512, description="utterances in one unit of work")
+    store: str = Field(default="", description="store of takes: folder or fsspec URL; home/store")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores by default")
+    batch_size: int = Field(default=64, ge=1, le=512, description="utterances in one unit of work")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    offline: bool = Field(True, description="keep libraries from asking a model hub for anything")
+    offline: bool = Field(default=True, description="keep libraries from asking a model hub")
     prefect_timeout: float = Field(
-        180.0, gt=0, description="seconds that Prefect's embedded API may take to start"
+        default=180.0, gt=0, description="seconds that Prefect's embedded API may take to start"
     )
 
     @property

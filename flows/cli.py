@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 DAY_SECONDS = 86400.0
+DISK_FULL = "the disk is full; free some space and run the same command again"
 
 # Typer may carry a Click of its own; these are the classes that it raises, whichever it is.
 WrongUsage, ClickProblem = typer.BadParameter.__mro__[1:3]
@@ -114,6 +115,15 @@ def audiobook(
             rich_help_panel="What",
         ),
     ] = "",
+    language: Annotated[
+        str,
+        typer.Option(
+            "--language",
+            metavar="TAG",
+            help="Read in this language, whatever the book says; so far en only.",
+            rich_help_panel="What",
+        ),
+    ] = "",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     debug: DebugOption = False,
@@ -139,7 +149,7 @@ def audiobook(
     from flows.progress import spoken_time
     from flows.work import Order, builtin_engine
 
-    order = Order(book, voice, out, chapters, seed, presets, settings)
+    order = Order(book, voice, out, chapters, language, seed, presets, settings)
     made = make_audiobook(order, _terminal(), builtin_engine)
     _terminal().print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
     if made.flawed:
@@ -196,15 +206,21 @@ def speak(
         raise UsageError("a TEXT is spoken into one file: give -o FILE.wav")
     if lines is not None and (out is None or output is not None):
         raise UsageError("--lines makes one file a line: give --out DIR")
+    if output is not None and output.suffix.lower() not in ("", ".wav"):
+        raise UsageError(f"{output} can't be written: the format is WAV, so give -o FILE.wav")
     presets = load_presets(config)
     settings = _start()
     from flows.progress import RunProgress, spoken_time
     from flows.speak import lines_of, numbered, speak
     from flows.work import builtin_engine, check_folder, remembered_speed
 
-    texts = [text] if text is not None else lines_of(lines) if lines is not None else []
-    targets = [output] if output is not None else numbered(out or Path(), len(texts))
-    check_folder(targets[0].absolute().parent if targets else out or Path())
+    if lines is not None and out is not None:
+        texts = lines_of(lines)
+        targets = numbered(out, len(texts))
+        check_folder(out)
+    elif text is not None and output is not None:
+        texts, targets = [text], [output]
+        check_folder(output.absolute().parent)
     progress = RunProgress(_terminal(), remembered_speed(settings))
     with progress.shown():
         seconds = speak(texts, targets, voice, seed, presets, settings, builtin_engine, progress)
@@ -419,7 +435,7 @@ def _usage(error: BaseException) -> str:
 
 def _disk(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space and run the same command again"
+        return DISK_FULL
     name = f"{error.filename}: " if error.filename else ""
     return f"{name}{error.strerror or error}; check the path and its permissions"
 

@@ -25,6 +25,7 @@ def log_to(file: Path, level: str, console: Console) -> None:
             f"The log file {file} can't be written ({error.strerror}); set VOXLOOM_HOME to a "
             "folder that you may write to"
         ) from error
+    logging.raiseExceptions = False  # a log that can't be written must not fill the terminal
     handler.set_name(HANDLER)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()

@@ -110,7 +110,7 @@ def speak(
 def lines_of(file: Path) -> list[str]:
     """The lines of a text file in UTF-8; raises UserError where it is not one."""
     try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise UserError(f"{file} can't be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

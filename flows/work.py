@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 PHONES_PER_CHARACTER = 0.9  # for the first estimate, before the text is read aloud inside
 ASSUMED_SPEED = 60.0  # phones a second, for the very first run on a machine
-LANGUAGE = "en"  # what the text front-end and the built-in voice know
+LANGUAGE = "en"  # where neither the user nor the book says
 MODEL_NAME = "Voxloom built-in voice"
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Order:
-    """What the user asks for; `voice` is a path or a registered name, `chapters` like 1-3,5."""
+    """What the user asks for.
+
+    `voice` is a path or a registered name, `chapters` like 1-3,5 or "" for all, `language` a BCP 47
+    tag or "" for the book's own.
+    """
 
     book: Path
     voice: str
     out: Path
     chapters: str
+    language: str
     seed: int
     presets: Presets
     settings: Settings
@@ -86,17 +91,15 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     progress.expect(guess, guess)
     voice = find_voice(order.voice, Library(order.settings.voices))
     check_folder(order.out)
-    language = book.language or LANGUAGE
-    if language.split("-")[0].lower() not in (LANGUAGE, "und"):
-        raise UserError(
-            f"{order.book} is in the language {language!r}; the built-in voice speaks English only."
-        )
+    language = order.language or book.language
+    if language.lower() in ("", "und", "mul", "zxx"):  # the book does not say
+        language = LANGUAGE
     progress.stage("Planning what to say")
     pauses = Pauses(**order.presets.pauses.model_dump())
     chapters: dict[int, list[Utterance]] = {}
     warnings = list(book.warnings)
     for number in numbers:
-        utterances = plan_chapter(number, book.chapters[number], pauses, LANGUAGE)
+        utterances = plan_chapter(number, book.chapters[number], pauses, language)
         if utterances:
             chapters[number] = utterances
         else:

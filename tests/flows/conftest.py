@@ -1,6 +1,7 @@
 """A small EPUB, a voice sample and the command line with a home folder of its own."""
 
 import logging
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings with a home of the test's own, also for the processes that it starts."""
     for field in Settings.model_fields:
         monkeypatch.delenv(PREFIX + field.upper(), raising=False)
-    monkeypatch.setenv("VOXLOOM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("VOXLOOM_HOME", str(tmp_path / "home folder"))
     monkeypatch.setenv("VOXLOOM_THREADS", "1")
     monkeypatch.setenv("VOXLOOM_BATCH_SIZE", "4")
     return Settings()
@@ -98,6 +99,7 @@ def voxloom(settings: Settings, capsys: pytest.CaptureFixture[str]) -> Iterator[
     from flows.cli import main
     from flows.logs import ROOMS
 
+    environment = dict(os.environ)
     loggers = [logging.getLogger(), *map(logging.getLogger, ROOMS)]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
 
@@ -109,6 +111,9 @@ def voxloom(settings: Settings, capsys: pytest.CaptureFixture[str]) -> Iterator[
 
     yield run
     logging.captureWarnings(False)
+    logging.raiseExceptions = True
+    os.environ.clear()
+    os.environ.update(environment)
     for logger, level, handlers in before:
         logger.setLevel(level)
         logger.handlers[:] = handlers

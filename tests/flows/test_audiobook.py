@@ -22,6 +22,7 @@ from model.engine import Engine
 from storage.objects import ObjectStore
 from storage.runs import Runs
 from tasks.chapters import read_nero_marks
+from tests.flows.conftest import write_epub
 
 BATCH = 4
 
@@ -50,7 +51,7 @@ class Counting:
 
 
 def order_for(book: Path, sample: Path, out: Path, settings: Settings, **changes) -> Order:
-    values = {"chapters": "", "seed": 0} | changes
+    values = {"chapters": "", "language": "", "seed": 0} | changes
     return Order(book, str(sample), out, presets=load_presets(), settings=settings, **values)
 
 
@@ -166,12 +167,15 @@ def test_another_chapter_seed_or_voice(epub, sample, settings, tmp_path):
     assert records[-1].takes and set(records[-1].takes) == set(ObjectStore(settings.store_url))
 
 
-def test_a_book_in_another_language_is_refused(sample, settings, tmp_path):
-    from tests.flows.conftest import write_epub
-
+def test_a_book_in_another_language_is_refused_unless_told_otherwise(sample, settings, tmp_path):
     book = write_epub(tmp_path / "buch.epub", language="de")
-    with pytest.raises(UserError, match=r"'de'.*English only"):
-        work_on(order_for(book, sample, tmp_path / "out", settings), Engine.debug())
+    progress = RunProgress(Console(quiet=True), 100.0)
+    with pytest.raises(UserError, match="'de'"):
+        plan_book(order_for(book, sample, tmp_path / "out", settings), progress)
+    plan = plan_book(order_for(book, sample, tmp_path / "out", settings, language="en"), progress)
+    assert {utterance.language for utterance in plan.chapters[0]} == {"en"}
+    unsaid = write_epub(tmp_path / "unsaid.epub", language="und")
+    plan_book(order_for(unsaid, sample, tmp_path / "out", settings), progress)
 
 
 FLOW = """

@@ -1,0 +1,72 @@
+"""The README's examples are true."""
+
+import re
+import shlex
+
+import pytest
+import typer
+
+from configs.presets import load_presets
+from configs.settings import PREFIX, Settings
+from flows.cli import app
+
+
+@pytest.fixture(scope="module")
+def readme(root):
+    return (root / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(readme: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", readme, re.M | re.S)
+
+
+def commands(readme: str) -> list[list[str]]:
+    lines = "".join(blocks(readme, "sh")).splitlines()
+    split = [shlex.split(line, comments=True) for line in lines]
+    return [words[1:] for words in split if words[:1] == ["voxloom"]]
+
+
+def test_its_commands_parse(readme):
+    program = typer.main.get_command(app)
+    assert len(commands(readme)) >= 10
+    for words in commands(readme):
+        command, rest = program, words
+        while hasattr(command, "commands"):
+            command, rest = command.commands[rest[0]], rest[1:]
+        # Parses without running the command; a wrong option or a missing one raises.
+        command.make_context(command.name, list(rest))
+
+
+def test_every_command_is_shown(readme):
+    program = typer.main.get_command(app)
+    shown = commands(readme)
+    for name, command in program.commands.items():
+        for sub in getattr(command, "commands", {}):
+            assert [name, sub] in [words[:2] for words in shown]
+        assert name in [words[0] for words in shown]
+
+
+def test_its_configuration_loads(readme, tmp_path):
+    (example,) = blocks(readme, "yaml")
+    (tmp_path / "mine.yaml").write_text(example)
+    assert load_presets(tmp_path / "mine.yaml") != load_presets()
+
+
+def test_its_variables_exist(readme):
+    named = set(re.findall(rf"`{PREFIX}(\w+)`", readme))
+    assert named
+    assert named <= {field.upper() for field in Settings.model_fields}
+    default = Settings.model_fields["batch_size"].default
+    assert f"`VOXLOOM_BATCH_SIZE` | utterances in one unit of work | {default} |" in readme
+
+
+def test_its_links_lead_somewhere(readme, root):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", readme):
+        assert (root / target).exists(), target
+
+
+def test_its_two_commands_are_targets(readme, root):
+    makefile = (root / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", readme, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M)
+    assert "make test" in (root / ".ci" / "run").read_text()
