@@ -117,6 +117,9 @@ def lines_of(file: Path) -> list[str]:
         raise UserError(
             f"{file} is not a text in UTF-8; save it as UTF-8 and try again."
         ) from error
+    if not lines:
+        raise UserError(f"{file} is empty; write the texts into it, one a line.")
+    return lines
 
 
 def numbered(folder: Path, count: int) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from configs.errors import UsageError, UserError
+from configs.errors import UserError
 from configs.presets import Presets
 from configs.settings import Settings
 from flows.progress import RunProgress
@@ -29,7 +29,7 @@ from tasks.beside import disk_error, write_bytes
 from tasks.master import book_gain, measure_loudness
 from tasks.package import Packed, package_m4b
 from tasks.plan import Pauses, Utterance, plan_chapter
-from tasks.read_book import Book, read_book
+from tasks.read_book import Book, read_book, select_chapters
 from tasks.render import Line, render_takes
 from tasks.report import ChapterReport, IncompleteTake, Mastering, build_report, write_report
 from tasks.report import Run as RunReport
@@ -83,7 +83,9 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     """
     progress.stage("Reading the book")
     book = read_book(order.book)
-    numbers = choose_chapters(order.chapters, len(book.chapters))
+    numbers = (
+        select_chapters(book, order.chapters) if order.chapters else list(range(len(book.chapters)))
+    )
     characters = sum(
         len(block.text) for number in numbers for block in book.chapters[number].blocks
     )
@@ -362,23 +364,6 @@ def builtin_engine(settings: Settings) -> "Engine":
     from model.engine import Engine
 
     return Engine.load(threads=settings.threads)
-
-
-def choose_chapters(given: str, count: int) -> list[int]:
-    """The chapter numbers (from 0) that a text like "1-3,5" or "4-" names; all for ""."""
-    if not given:
-        return list(range(count))
-    chosen: set[int] = set()
-    for part in given.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:(-)\s*(\d*)\s*)?", part)
-        if not match:
-            raise UsageError(f"--chapters {given}: write chapter numbers like 2, 1-3, 1-3,7 or 5-")
-        first = int(match[1])
-        last = first if not match[2] else int(match[3] or count)
-        if first < 1 or last < first or first > count or last > count:
-            raise UsageError(f"--chapters {given}: this book has the chapters 1 to {count}")
-        chosen.update(range(first - 1, last))
-    return sorted(chosen)
 
 
 def file_stem(title: str) -> str:

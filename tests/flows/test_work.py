@@ -2,36 +2,14 @@ import os
 
 import pytest
 
-from configs.errors import UsageError, UserError
+from configs.errors import UserError
 from flows.work import (
     ASSUMED_SPEED,
     check_folder,
-    choose_chapters,
     file_stem,
     remember_speed,
     remembered_speed,
 )
-
-
-@pytest.mark.parametrize(
-    ("given", "chosen"),
-    [
-        ("", [0, 1, 2, 3, 4]),
-        ("2", [1]),
-        ("1-3", [0, 1, 2]),
-        ("4-", [3, 4]),
-        ("5, 1-2", [0, 1, 4]),
-        ("2,2,1-2", [0, 1]),
-    ],
-)
-def test_choose_chapters(given, chosen):
-    assert choose_chapters(given, 5) == chosen
-
-
-@pytest.mark.parametrize("given", ["0", "6", "3-2", "1-9", "a", "1..3", "-3", "1-2-3", ",", "9-"])
-def test_chapters_that_are_not_there(given):
-    with pytest.raises(UsageError, match=f"--chapters {given}: "):
-        choose_chapters(given, 5)
 
 
 @pytest.mark.parametrize(
