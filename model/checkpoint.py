@@ -1,6 +1,7 @@
 """Voice models on disk: a folder with `config.json` and weights in safetensors shards, no pickles.
 
-Tensors are named `part.key` (parts: recogniser, s1, s2, vocoder), stored in fp16 and computed with in f32.
+Tensors are named `part.key` (parts: recogniser, s1, s2, vocoder), stored in fp16 and computed with
+in f32.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -31,14 +32,17 @@ SHARD_BYTES = 15_500_000
 class VoiceConfig:
     """How a voice model is used, beside its parts' sizes.
 
-    `window_frames`: mel frames that S2's transformer takes at once, of which the first `prompt_frames` are the
-    reference's. `reference_level_db`: RMS of the speech that the model was trained on, to which samples are brought.
+    `window_frames`: mel frames that S2's transformer takes at once, of which the first
+    `prompt_frames` are the reference's. `flow_begin`: the time, from 0 (noise) to 1 (mel), at which
+    the flow matching takes over from the draft that `linear_mel` makes. `reference_level_db`: RMS of the speech that the model was
+    trained on, to which samples are brought.
     """
 
     name: str
     sample_rate: int
     window_frames: int
     prompt_frames: int
+    flow_begin: float
     reference_level_db: float
 
 
@@ -68,29 +72,46 @@ def load_model(folder: Path) -> VoiceModel:
         text = (folder / "config.json").read_bytes()
         config = json.loads(text)
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder} holds no voice model: its config.json can't be read ({error}).") from error
-    if config.get("format") != FORMAT:
-        raise UserError(f"{folder} is a voice model of format {config.get('format')}; this version reads {FORMAT}.")
+        raise UserError(
+            f"{folder} holds no voice model: its config.json can't be read ({error})."
+        ) from error
+    form = config.get("format") if isinstance(config, dict) else None
+    if form != FORMAT:
+        raise UserError(f"{folder} is a voice model of format {form}; this version reads {FORMAT}.")
     digest = hashlib.sha256(text)
     state: dict[str, Tensor] = {}
     shards = sorted(folder.glob("weights-*.safetensors"))
     for shard in shards:
         try:
-            state |= load_file(shard)
+            tensors = load_file(shard)
         except (OSError, SafetensorError) as error:
             raise UserError(f"{shard} is damaged ({error}); get the voice model again.") from error
+        foreign = [k for k in tensors if k in state or k.partition(".")[0] not in _PARTS]
+        if foreign:
+            raise UserError(
+                f"{shard} is no shard of this voice model ({foreign[0]}); get the model again."
+            )
+        state |= tensors
         digest.update(shard.read_bytes())
-    modules = {}
+    modules: dict[str, Any] = {}
     for part, (module_class, config_class) in _PARTS.items():
-        module = module_class(_build(config_class, config[part]))
-        own = {k.removeprefix(f"{part}."): v.float() for k, v in state.items() if k.startswith(f"{part}.")}
-        missing, unexpected = module.load_state_dict(_complete(module, own), strict=False)
-        if missing or unexpected:
-            names = ", ".join([*missing, *unexpected][:3])
-            raise UserError(f"{folder} is not whole: {part} does not fit its weights ({names}); get it again.")
+        module = module_class(_build(config_class, config.get(part)))
+        own = {
+            k.removeprefix(f"{part}."): v.float()
+            for k, v in state.items()
+            if k.startswith(f"{part}.")
+        }
+        whole = _complete(module, own)
+        shapes = {key: value.shape for key, value in module.state_dict().items()}
+        if odd := [k for k in shapes | whole if k not in whole or shapes.get(k) != whole[k].shape]:
+            names = ", ".join(odd[:3])
+            raise UserError(
+                f"{folder} is not whole: {part} does not fit its weights ({names}); get it again."
+            )
+        module.load_state_dict(whole)
         modules[part] = module.eval().requires_grad_(False)
     return VoiceModel(
-        config=_build(VoiceConfig, config["voice"]), content_hash=digest.hexdigest(), **modules
+        config=_build(VoiceConfig, config.get("voice")), content_hash=digest.hexdigest(), **modules
     )
 
 
@@ -103,7 +124,7 @@ def save_model(folder: Path, config: VoiceConfig, modules: Mapping[str, nn.Modul
     size = 0
     for part, module in modules.items():
         for key, value in module.state_dict().items():
-            if _is_training_buffer(key):
+            if _is_derived(key):
                 continue
             tensor = value.half().contiguous()
             if shards[-1] and size + tensor.nbytes > SHARD_BYTES:
@@ -112,35 +133,57 @@ def save_model(folder: Path, config: VoiceConfig, modules: Mapping[str, nn.Modul
             shards[-1][f"{part}.{key}"] = tensor
             size += tensor.nbytes
     for number, shard in enumerate(shards):
-        save_file(shard, folder / f"weights-{number}.safetensors")
+        path = folder / f"weights-{number}.safetensors"
+        save_file(shard, path)
+        path.chmod(0o644)
     record: dict[str, Any] = {"format": FORMAT, "voice": asdict(config)}
     record |= {part: asdict(module.config) for part, module in modules.items()}  # type: ignore[call-overload]
     (folder / "config.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _is_training_buffer(key: str) -> bool:
-    """The codebook's running sums serve training only."""
-    return key.endswith(("cluster_size", "embed_avg"))
+def _is_derived(key: str) -> bool:
+    """Not stored: the codebook's running sums serve training only, and rotary frequencies follow
+    from the sizes and would be rounded."""
+    return key.endswith(("cluster_size", "embed_avg", "inv_freq"))
 
 
 def _complete(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The stored state with the module's own values of what is not stored."""
     own = module.state_dict()
-    return {key: value for key, value in own.items() if _is_training_buffer(key)} | state
+    return {key: value for key, value in own.items() if _is_derived(key)} | state
 
 
-def _build(config_class: type, values: Mapping[str, Any]) -> Any:
-    """A configuration from JSON; UserError on unknown or missing fields."""
-    names = {field.name for field in fields(config_class)}
-    if names != set(values):
-        odd = ", ".join(sorted(names ^ set(values)))
-        raise UserError(f"The voice model's {config_class.__name__} does not fit this version ({odd}).")
-    return config_class(**values)
+def _build(config_class: type, values: object) -> Any:
+    """A configuration from JSON; UserError on unknown, missing or mistyped fields."""
+    stored = values if isinstance(values, dict) else {}
+    types = get_type_hints(config_class)
+    wrong = {key for key, kind in types.items() if not _fits(stored.get(key), kind)}
+    wrong |= stored.keys() - types.keys()
+    if wrong:
+        odd = ", ".join(sorted(wrong))
+        raise UserError(
+            f"The voice model's {config_class.__name__} does not fit this version ({odd})."
+        )
+    return config_class(**stored)
+
+
+def _fits(value: object, kind: type) -> bool:
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def random_model(seed: int) -> VoiceModel:
     """A tiny model with random weights, for tests: everything works, nothing is understood."""
-    torch.manual_seed(seed)
-    modules: dict[str, Any] = {
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = _tiny_parts()
+    for module in modules.values():
+        module.eval().requires_grad_(False)
+    config = VoiceConfig("debug", 24_000, 480, 180, 0.5, -23.0)
+    return VoiceModel(config=config, content_hash=f"debug-{seed}", **modules)
+
+
+def _tiny_parts() -> dict[str, Any]:
+    return {
         "recogniser": Recogniser(RecogniserConfig(width=16, heads=2, layers=1, head_width=8)),
         "s1": Text2SemanticDecoder(S1Config(width=16, heads=2, layers=2, codes=32, bert=4)),
         "s2": SynthesizerTrnV3(
@@ -167,7 +210,3 @@ def random_model(seed: int) -> VoiceModel:
         ),
         "vocoder": IstftVocoder(IstftVocoderConfig(width=16, hidden=16, blocks=1)),
     }
-    for module in modules.values():
-        module.eval().requires_grad_(False)
-    config = VoiceConfig("debug", 24_000, 480, 180, -23.0)
-    return VoiceModel(config=config, content_hash=f"debug-{seed}", **modules)

@@ -1,11 +1,13 @@
 """The engine: phones in, speech in a reference voice out, many sentences at a time.
 
-S1 decodes all sentences of a batch together in a table of slots; a slot whose sentence ends takes the next one at once. S2
-and the vocoder take the sentences one by one as they come, since a single sentence already fills a CPU.
+S1 decodes all sentences of a batch together in a table of slots; a slot whose sentence ends takes
+the next one at once. S2 and the vocoder take the sentences one by one as they come, since a single
+sentence already fills a CPU.
 
-A result depends on its own request alone, never on the batch. Prompts are prefilled one by one; a decoding step always
-has the same number of rows and sees a multiple of `REACH` places, so that a row is computed by the same operations in
-the same order whatever its neighbours hold; and every sentence draws from a random generator of its own.
+A result depends on its own request alone, never on the batch. Prompts are prefilled one by one; a
+decoding step always has the same number of rows and sees a multiple of `REACH` places, so that a
+row is computed by the same operations in the same order whatever its neighbours hold; and every
+sentence draws from a random generator of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,21 +27,23 @@ from torch.nn import functional as F
 from configs.errors import UserError
 from model import recogniser
 from model.checkpoint import VoiceModel, load_model, random_model
+from model.s1 import POSITIONS
 from model.sampling import Sampling, choose_tokens
 from model.spectral import MelConfig, denormalise_mel, log_mel, normalise_mel
 from model.text import phone_ids
 
 ENGINE_VERSION = "1"
-"""Part of the content hash: changes when the same weights and requests would give another result."""
+"""Part of the content hash: changes when the same weights and requests give another result."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
+DEFAULT_SAMPLING = Sampling()
 SLOTS = 16
 REACH = 64
 TOKENS_PER_SECOND = 25
 FRAMES_PER_TOKEN = 3.75
 LONGEST_REFERENCE_SECONDS = 12.0
 CARRIED_FRAMES = 60
-"""Of a window's prompt, the frames that come from the window before, in a sentence that needs several."""
+"""Of a later window's prompt, the frames that come from the window before it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Engine:
 
     @classmethod
     def load(cls, directory: Path | None = None, threads: int | None = None) -> Engine:
-        """The voice model in a folder, the built-in one by default; UserError when it can't be loaded."""
+        """The voice model in a folder, by default the built-in one; UserError if it can't load."""
         if threads:
             torch.set_num_threads(threads)
         return cls(load_model(directory or PRETRAINED))
@@ -97,12 +102,14 @@ class Engine:
     def reference(self, audio: np.ndarray, sample_rate: int) -> Reference:
         """A voice from a mono sample (samples,) float32; what is longer than 12 s is left out.
 
-        Raises UserError for less than a second of sound.
+        Raises UserError for less than a second of sound, or samples that are not finite.
         """
+        if len(audio) < sample_rate:
+            raise UserError("The voice sample is too short; give at least 3 seconds of speech.")
+        if not np.isfinite(audio).all():
+            raise UserError("The voice sample holds values that are no sound; save it anew as WAV.")
         audio = soxr.resample(audio.astype(np.float32), sample_rate, self.sample_rate)
         audio = audio[: int(LONGEST_REFERENCE_SECONDS * self.sample_rate)]
-        if len(audio) < self.sample_rate:
-            raise UserError("The voice sample is too short; give at least 3 seconds of speech.")
         audio = _to_level(audio, self._model.config.reference_level_db)
         mel = normalise_mel(log_mel(torch.from_numpy(audio)[None], self._mel))
         s2 = self._model.s2
@@ -120,12 +127,13 @@ class Engine:
         self,
         requests: Sequence[Request],
         reference: Reference,
-        sampling: Sampling = Sampling(),
+        sampling: Sampling = DEFAULT_SAMPLING,
         on_done: Callable[[int, Rendering], None] | None = None,
     ) -> list[Rendering]:
-        """Speaks all requests; `on_done(index, rendering)` is called as each is finished, in any order.
+        """Speaks all requests; calls `on_done(index, rendering)` as each is finished, in any order.
 
-        Raises ValueError for phones that the model's inventory lacks or a request without phones.
+        Phones that the inventory lacks are spoken as UNK, of which the model knows nothing. Raises
+        ValueError for a request without phones or with more than S1 has positions for (4000).
         """
         renderings: dict[int, Rendering] = {}
         for index, tokens, complete in self._semantic(requests, sampling):
@@ -138,14 +146,18 @@ class Engine:
     def _semantic(
         self, requests: Sequence[Request], sampling: Sampling
     ) -> Iterator[tuple[int, np.ndarray, bool]]:
-        """Yields (index, tokens, ended by itself) as sentences end; the longest texts start first."""
+        """Yields (index, tokens, ended by itself) as sentences end; the longest start first."""
         s1 = self._model.s1
         end = s1.config.end
         ids = [torch.tensor(phone_ids(request.phones)) for request in requests]
         if any(len(one) == 0 for one in ids):
             raise ValueError("a request has no phones")
+        if any(len(one) > POSITIONS for one in ids):
+            raise ValueError(f"a request has more than {POSITIONS} phones")
         bounds = [token_bound(len(one)) for one in ids]
-        capacity = max((len(one) + bound for one, bound in zip(ids, bounds, strict=True)), default=0)
+        capacity = max(
+            (len(one) + bound for one, bound in zip(ids, bounds, strict=True)), default=0
+        )
         capacity = -(-(capacity + 1) // REACH) * REACH
         waiting = sorted(range(len(requests)), key=lambda i: len(ids[i]))
         cache = s1.new_cache(SLOTS, capacity)
@@ -163,7 +175,12 @@ class Engine:
                 elif slot is None:
                     cache.lengths[number] = 0
             noise = torch.from_numpy(
-                np.stack([slot.noise(end + 1) if slot else np.ones(end + 1, np.float32) for slot in slots])
+                np.stack(
+                    [
+                        slot.noise(end + 1) if slot else np.ones(end + 1, np.float32)
+                        for slot in slots
+                    ]
+                )
             )
             steps = torch.tensor([len(slot.tokens) if slot else 0 for slot in slots])
             chosen = choose_tokens(logits, seen, steps, noise, sampling)
@@ -183,8 +200,10 @@ class Engine:
                 positions = torch.tensor([len(slot.tokens) - 1 if slot else 0 for slot in slots])
                 logits = s1.step(cache, chosen.clamp(max=end), positions, reach)
 
-    def _condition(self, codes: Tensor, phones: Sequence[str], voice: Tensor, speed: float) -> Tensor:
-        """Codes (1, tokens) and phones -> what the flow matching is conditioned on (1, width, frames)."""
+    def _condition(
+        self, codes: Tensor, phones: Sequence[str], voice: Tensor, speed: float
+    ) -> Tensor:
+        """Codes (1, tokens) and phones -> the flow matching's condition (1, width, frames)."""
         text = torch.tensor([phone_ids(phones)])
         fea, _ = self._model.s2.condition(
             codes, torch.tensor([codes.shape[1]]), text, torch.tensor([text.shape[1]]), voice, speed
@@ -199,6 +218,7 @@ class Engine:
             return np.zeros(0, np.float32)
         codes = torch.from_numpy(tokens.astype(np.int64))[None]
         fea = self._condition(codes, request.phones, reference.voice, sampling.speed)
+        draft = self._model.s2.linear_mel(fea)
         frames = fea.shape[2]
         noise = torch.randn(
             (1, self._mel.bands, frames), generator=torch.Generator().manual_seed(request.seed)
@@ -207,12 +227,14 @@ class Engine:
         parts = -(-frames // room)
         bounds = [round(part * frames / parts) for part in range(parts + 1)]
         pieces: list[Tensor] = []
-        for start, stop in zip(bounds, bounds[1:], strict=False):
+        for start, stop in pairwise(bounds):
             prompt, prompt_fea = reference.prompt_mel, reference.prompt_fea
             if pieces:
                 carried = min(CARRIED_FRAMES, pieces[-1].shape[2])
                 prompt = torch.cat([prompt[..., carried:], pieces[-1][..., -carried:]], 2)
-                prompt_fea = torch.cat([prompt_fea[..., carried:], fea[..., start - carried : start]], 2)
+                prompt_fea = torch.cat(
+                    [prompt_fea[..., carried:], fea[..., start - carried : start]], 2
+                )
             made = self._model.s2.cfm.inference(
                 torch.cat([prompt_fea, fea[..., start:stop]], 2),
                 None,
@@ -220,6 +242,8 @@ class Engine:
                 sampling.steps,
                 F.pad(noise[..., start:stop], (prompt.shape[2], 0)),
                 sampling.guidance,
+                F.pad(draft[..., start:stop], (prompt.shape[2], 0)),
+                self._model.config.flow_begin,
             )
             pieces.append(made[..., prompt.shape[2] :])
         mel = denormalise_mel(torch.cat(pieces, 2))
@@ -240,12 +264,15 @@ class _Slot:
 
 
 def token_bound(phones: int) -> int:
-    """The most tokens that a text of so many phones may take: about twice what slow speech needs."""
-    return 25 + 5 * phones
+    """The most tokens that so many phones may take: about twice what slow speech needs."""
+    return min(25 + 5 * phones, POSITIONS)
 
 
 def _to_level(audio: np.ndarray, level_db: float) -> np.ndarray:
-    """Scales speech so that the RMS of its louder half of 20 ms frames is `level_db`; peaks stay under 1."""
+    """Scales speech so that the louder half of its 20 ms frames has the RMS `level_db`.
+
+    Peaks stay under 1.
+    """
     frame = 480
     powers = np.square(audio[: len(audio) // frame * frame].reshape(-1, frame)).mean(1)
     loud = powers[powers >= np.median(powers)].mean()

@@ -1,7 +1,8 @@
-"""The built-in voice's vocoder: ConvNeXt blocks at frame rate and an inverse short-time Fourier transform as the head.
+"""The built-in voice's vocoder: ConvNeXt blocks at frame rate, then an inverse Fourier transform.
 
-After H. Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vocoders" (2023): everything up to
-the last step runs at 94 frames per second, which is what makes it cheap on a CPU.
+After H. Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vocoders"
+(2023): everything up to the last step runs at 94 frames per second, which is what makes it cheap on
+a CPU.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class IstftVocoderConfig:
 
 
 class ConvNeXtBlock(nn.Module):
-    """Depthwise convolution over time, then a two-layer perceptron over channels, added to the input."""
+    """Depthwise convolution over time, then a perceptron over channels, added to the input."""
 
     def __init__(self, width: int, hidden: int, scale: float) -> None:
         super().__init__()
@@ -42,6 +43,8 @@ class ConvNeXtBlock(nn.Module):
 
 class IstftVocoder(nn.Module):
     """Log-mel (batch, bands, frames) -> audio (batch, frames * hop)."""
+
+    window: Tensor
 
     def __init__(self, config: IstftVocoderConfig = IstftVocoderConfig()) -> None:
         super().__init__()
@@ -67,7 +70,7 @@ class IstftVocoder(nn.Module):
         return self._inverse(torch.polar(magnitude, phase))
 
     def _inverse(self, spectrum: Tensor) -> Tensor:
-        """Overlap-add of (batch, bins, frames) with the analysis' framing: frame k is centred on hop k's middle."""
+        """Overlap-add of (batch, bins, frames); frame k is centred on hop k's middle."""
         fft, hop = self.config.fft_samples, self.config.hop_samples
         frames = spectrum.shape[-1]
         pieces = torch.fft.irfft(spectrum, fft, dim=1) * self.window[None, :, None]

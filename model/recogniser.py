@@ -1,8 +1,9 @@
-"""The recogniser: what speech sounds like as phonetic features at 50 frames per second, and which phones they are.
+"""The recogniser: speech as phonetic features at 50 frames per second, and which phones they are.
 
-To the built-in voice it is what HuBERT is to the official models: its features become semantic tokens. The encoder is
-Whisper's (A. Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022) in the size tiny.en;
-the phone classifier on top is this project's own and serves forced alignment and checks.
+To the built-in voice it is what HuBERT is to the official models: its features become semantic
+tokens. The encoder is Whisper's (A. Radford et al., "Robust Speech Recognition via Large-Scale Weak
+Supervision", 2022) in the size tiny.en; the phone classifier on top is this project's own and
+serves forced alignment and checks.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from torch.nn import functional as F
 SAMPLE_RATE = 16_000
 FRAMES_PER_SECOND = 50
 SILENCE = "SIL"
-PHONES = (
-    SILENCE,
-    *"AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH".split(),
-    *"UH UW V W Y Z ZH".split(),
-)
+_NAMES = """
+AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH
+"""
+PHONES = (SILENCE, *_NAMES.split())
 """Classes of the phone classifier: ARPAbet without stress."""
 
 
@@ -45,7 +45,7 @@ def _filterbank(bands: int) -> Tensor:
 
 
 def whisper_mel(audio: Tensor, bands: int = 80) -> Tensor:
-    """Whisper's log-mel (batch, bands, frames) of audio (batch, samples) at 16 kHz; 100 frames per second."""
+    """Whisper's log-mel of audio (batch, samples) at 16 kHz -> (batch, bands, samples // 160)."""
     window = torch.hann_window(400, device=audio.device)
     spectrum = torch.stft(audio, 400, 160, window=window, return_complex=True)[..., :-1]
     power = spectrum.real.square() + spectrum.imag.square()
@@ -100,6 +100,7 @@ class Recogniser(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    positions: Tensor
 
     def __init__(self, config: RecogniserConfig = RecogniserConfig()) -> None:
         super().__init__()
@@ -118,7 +119,10 @@ class Recogniser(nn.Module):
         )
 
     def features(self, audio: Tensor) -> Tensor:
-        """(batch, samples) at 16 kHz, at most 30 s -> (batch, width, frames), frames = samples // 320."""
+        """(batch, samples) at 16 kHz, at most 30 s -> (batch, width, frames).
+
+        frames = samples // 320, one more where another 160 samples follow.
+        """
         x = F.gelu(self.conv1(whisper_mel(audio, self.config.bands)))
         x = F.gelu(self.conv2(x)).transpose(1, 2)
         x = x + self.positions[: x.shape[1]]

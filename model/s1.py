@@ -1,18 +1,24 @@
-"""S1, text to semantic: a decoder-only transformer that continues phones with semantic tokens, 25 per second.
+"""S1, text to semantic: a decoder-only transformer continues phones with tokens, 25 a second.
 
-Layout, names and arithmetic are those of the official checkpoints' `Text2SemanticDecoder`: phones (with BERT features
-added) and tokens stand in one sequence, phones see all phones, tokens see all phones and the tokens before them. The last
-phone's output predicts the first token; there is no begin token, and the end token is the last class.
+Layout, names and arithmetic are those of the official checkpoints' `Text2SemanticDecoder`: phones
+(with BERT features added) and tokens stand in one sequence, phones see all phones, tokens see all
+phones and the tokens before them. The last phone's output predicts the first token; there is no
+begin token, and the end token is the last class.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+POSITIONS = 4000
+"""The most phones, and the most tokens, that the position table holds."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class S1Config:
 
 
 class TokenEmbedding(nn.Module):
+    """An embedding one level down, as the official state dict names it."""
+
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
         self.word_embeddings = nn.Embedding(count, width)
@@ -48,7 +56,7 @@ class SinePosition(nn.Module):
 
     table: Tensor
 
-    def __init__(self, width: int, positions: int = 4000) -> None:
+    def __init__(self, width: int, positions: int = POSITIONS) -> None:
         super().__init__()
         self.alpha = nn.Parameter(torch.ones(1))
         rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
@@ -97,11 +105,14 @@ class DecoderLayer(nn.Module):
         self.dropout = config.dropout
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The layer's rest: x and what its attention found (batch, time, width) -> the same."""
         x = self.norm1(x + self._drop(attended))
         return self.norm2(x + self._drop(self.linear2(F.relu(self.linear1(x)))))
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (batch, time, width), mask (batch or 1, 1, time, time), 0 where seen, else -1e4 -> output, keys, values.
+        """x (batch, time, width) -> output, keys, values.
+
+        mask (batch or 1, 1, time, time): 0 where seen, else -1e4.
 
         Spelled out: on a CPU, scaled_dot_product_attention with a mask takes twice as long in bf16.
         """
@@ -115,16 +126,22 @@ class DecoderLayer(nn.Module):
 
 
 class Layers(nn.Module):
+    """The decoder's layers, one level down as the official state dict names them."""
+
     def __init__(self, config: S1Config) -> None:
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
 
+    def __iter__(self) -> Iterator[DecoderLayer]:
+        return iter(cast("list[DecoderLayer]", self.layers))
+
 
 @dataclass
 class Cache:
-    """Keys and values of `slots` sequences: one (slots, heads, capacity, width / heads) pair a layer.
+    """Keys and values of `slots` sequences: a (slots, heads, capacity, depth) pair a layer.
 
-    `lengths` (slots) counts the positions that hold something; everything behind them is garbage that is never seen.
+    `lengths` (slots) counts the positions that hold something; everything behind them is garbage
+    that is never seen.
     """
 
     keys: list[Tensor]
@@ -133,6 +150,8 @@ class Cache:
 
 
 class Text2SemanticDecoder(nn.Module):
+    """S1 with the official names of its parts."""
+
     def __init__(self, config: S1Config = S1Config()) -> None:
         super().__init__()
         self.config = config
@@ -145,7 +164,7 @@ class Text2SemanticDecoder(nn.Module):
         self.ar_predict_layer = nn.Linear(config.width, config.codes + 1, bias=False)
 
     def embed_phones(self, phones: Tensor, bert: Tensor | None) -> Tensor:
-        """(batch, time) ids and (batch, bert, time) features, None for zeros -> (batch, time, width)."""
+        """(batch, time) ids, (batch, bert, time) features or None -> (batch, time, width)."""
         x = self.ar_text_embedding(phones)
         x = x + (self.bert_proj.bias if bert is None else self.bert_proj(bert.transpose(1, 2)))
         return self.ar_text_position(x, torch.arange(phones.shape[1], device=phones.device))
@@ -165,9 +184,10 @@ class Text2SemanticDecoder(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Teacher forcing over right-padded rows.
 
-        phones (batch, P), tokens (batch, T), lengths (batch) -> logits (batch, T + 1, codes + 1) for the T tokens and the
-        end token; where a row is shorter, what stands behind its length is meaningless. `guided` = (layer, heads) asks
-        for the log-probabilities (batch, heads, T + 1, P) with which the layer's first heads attend to the phones.
+        phones (batch, P), tokens (batch, T), lengths (batch) -> logits (batch, T + 1, codes + 1)
+        for the T tokens and the end token; where a row is shorter, what stands behind its length is
+        meaningless. `guided` = (layer, heads) asks for the log-probabilities (batch, heads, T + 1,
+        P) with which the layer's first heads attend to the phones.
         """
         batch, text = phones.shape
         time = tokens.shape[1]
@@ -189,7 +209,7 @@ class Text2SemanticDecoder(nn.Module):
         predicting = predicting.transpose(1, 2)
         bias = _bias(mask)
         attention = None
-        for number, layer in enumerate(self.h.layers):
+        for number, layer in enumerate(self.h):
             if guided is not None and guided[0] == number:
                 q, k, _ = layer.self_attn.split(x)
                 q, k = q[:, : guided[1]].float(), k[:, : guided[1]].float()
@@ -205,18 +225,19 @@ class Text2SemanticDecoder(nn.Module):
         return self.ar_predict_layer(x), attention
 
     def new_cache(self, slots: int, capacity: int) -> Cache:
+        """An empty cache for so many sequences of at most `capacity` phones and tokens."""
         heads, depth = self.config.heads, self.config.width // self.config.heads
         weight = self.ar_predict_layer.weight
 
         def empty() -> list[Tensor]:
-            return [weight.new_zeros(slots, heads, capacity, depth) for _ in self.h.layers]
+            return [weight.new_zeros(slots, heads, capacity, depth) for _ in self.h]
 
         return Cache(empty(), empty(), torch.zeros(slots, dtype=torch.long, device=weight.device))
 
     def prefill(
         self, cache: Cache, slot: int, phones: Tensor, prompt: Tensor, bert: Tensor | None = None
     ) -> Tensor:
-        """Puts one sequence, phones (P) and prompt tokens (T, may be 0), into a slot -> logits (codes + 1)."""
+        """Puts phones (P) and prompt tokens (T, may be 0) into a slot -> logits (codes + 1)."""
         text, time = len(phones), len(prompt)
         x = self.embed_phones(phones[None], bert)
         if time:
@@ -225,7 +246,7 @@ class Text2SemanticDecoder(nn.Module):
         place = torch.arange(text + time, device=phones.device)
         mask = (place < text) | ((place >= text) & (place <= place[:, None]))
         bias = _bias(mask[None, None])
-        for layer, keys, values in zip(self.h.layers, cache.keys, cache.values, strict=True):
+        for layer, keys, values in zip(self.h, cache.keys, cache.values, strict=True):
             x, k, v = layer(x, bias)
             keys[slot, :, : text + time] = k[0]
             values[slot, :, : text + time] = v[0]
@@ -235,13 +256,14 @@ class Text2SemanticDecoder(nn.Module):
     def step(self, cache: Cache, tokens: Tensor, positions: Tensor, reach: int) -> Tensor:
         """One token (slots) at its position (slots) in every slot -> logits (slots, codes + 1).
 
-        Attention runs over the first `reach` places of the cache, which must cover the longest slot after this step.
+        Attention runs over the first `reach` places of the cache, which must cover the longest slot
+        after this step.
         """
         slots = torch.arange(len(tokens), device=tokens.device)
         x = self.embed_tokens(tokens, positions)[:, None]
         place = torch.arange(reach, device=tokens.device)
         hidden = (place[None] > cache.lengths[:, None])[:, None, None]
-        for layer, keys, values in zip(self.h.layers, cache.keys, cache.values, strict=True):
+        for layer, keys, values in zip(self.h, cache.keys, cache.values, strict=True):
             q, k, v = layer.self_attn.split(x)
             keys[slots, :, cache.lengths] = k[:, :, 0]
             values[slots, :, cache.lengths] = v[:, :, 0]
@@ -253,5 +275,5 @@ class Text2SemanticDecoder(nn.Module):
 
 
 def _bias(mask: Tensor) -> Tensor:
-    """What is added to attention scores: 0 where `mask` is True, else so little that its weight is nothing."""
+    """Added to attention scores: 0 where `mask` is True, else so little that nothing is left."""
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -1e4)

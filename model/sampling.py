@@ -15,8 +15,8 @@ SHORTEST = 11
 class Sampling:
     """Everything beside the request that decides a rendering.
 
-    `steps` are Euler steps of the flow matching, `guidance` the weight of its second, unconditioned pass (0: none),
-    `speed` the model's tempo (1.1: a tenth faster).
+    `steps` are Euler steps of the flow matching, `guidance` the weight of its second, unconditioned
+    pass (0: none), `speed` the model's tempo (1.1: a tenth faster).
     """
 
     top_k: int = 15
@@ -33,12 +33,14 @@ def choose_tokens(
 ) -> Tensor:
     """Tokens (rows) from logits (rows, classes), the last class being the end.
 
-    `seen` (rows, classes) marks tokens that a row has already had, `steps` (rows) counts them, `noise` (rows, classes) is
-    exponentially distributed: the largest p / noise is a draw from p. A row also ends where the end is the likeliest token
-    though another was drawn.
+    `seen` (rows, classes) marks tokens that a row has already had, `steps` (rows) counts them,
+    `noise` (rows, classes) is exponentially distributed: the largest p / noise is a draw from p. A
+    row also ends where the end is the likeliest token though another was drawn.
     """
     end = logits.shape[1] - 1
-    penalised = torch.where(logits < 0, logits * sampling.repetition_penalty, logits / sampling.repetition_penalty)
+    penalised = torch.where(
+        logits < 0, logits * sampling.repetition_penalty, logits / sampling.repetition_penalty
+    )
     logits = torch.where(seen, penalised, logits)
     early = steps < SHORTEST
     logits[:, end] = torch.where(early, float("-inf"), logits[:, end])

@@ -1,4 +1,4 @@
-"""Spectrograms: the short-time Fourier magnitudes and log-mels that S2, the vocoders and the reference encoder use."""
+"""Spectrograms: the magnitudes and log-mels of S2, the vocoders and the reference encoder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def _filterbank(config: MelConfig, device: torch.device) -> Tensor:
 def magnitudes(audio: Tensor, fft_samples: int, hop_samples: int, window_samples: int) -> Tensor:
     """Magnitudes (batch, fft/2 + 1, frames) of audio (batch, samples); frames = samples // hop.
 
-    The signal is reflected by (fft - hop) / 2 on either side, so that frame k is centred on hop k's middle.
+    The signal is reflected by (fft - hop) / 2 on either side, so that frame k is centred on hop k's
+    middle.
     """
     side = (fft_samples - hop_samples) // 2
     padded = F.pad(audio.unsqueeze(1), (side, side), mode="reflect").squeeze(1)

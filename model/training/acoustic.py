@@ -1,14 +1,16 @@
 """Trains S2 in the v3 layout: tokens, phones and a voice to mel by flow matching.
 
-    python -m model.training.acoustic --data PREPARED... --features RECOGNISER --out DIR --minutes 60
+    python -m model.training.acoustic --data PREPARED... --features RECOGNISER --out DIR
 
-The first corpus of `--data` has phone times, so that sentences can be cut at words; the others (human readings with machine
-transcripts) are used whole and without their phones, which also teaches S2 to do without a prompt's transcript.
+The first corpus of `--data` has phone times, so that sentences can be cut at words; the others
+(human readings with machine transcripts) are used whole and without their phones, which also
+teaches S2 to do without a prompt's transcript.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +25,11 @@ from model.text import phone_ids
 from model.training.corpus import SAMPLE_RATE, Corpus
 from model.training.loop import Run, averaged_weights
 from model.training.recogniser import CODES, WIDTH
-from model.training.semantic import HELD_OUT, TOKENS_PER_SECOND, Example, cut, load
+from model.training.semantic import TOKENS_PER_SECOND, Example, cut, load
 
 MEL = MelConfig()
 WINDOW = 480
-"""Frames that go through the transformer at once, prompt included; the engine works in such windows too."""
+"""Frames that go through the transformer at once, prompt included; so does the engine."""
 CONFIG = S2Config(
     ssl_dim=WIDTH,
     codebook=CODES,
@@ -52,7 +54,10 @@ CONFIG = S2Config(
 
 @dataclass(frozen=True)
 class Item:
-    """A stretch of speech: phone ids, tokens, normalised mel (bands, frames), mel of another stretch for the voice."""
+    """A stretch of speech: phone ids, tokens, normalised mel (bands, frames).
+
+    `reference` is the mel of another stretch, for the voice.
+    """
 
     phones: list[int]
     tokens: np.ndarray
@@ -66,10 +71,12 @@ class Source:
     def __init__(self, data: list[Path], features: Path, seed: int) -> None:
         self.draw = np.random.default_rng(seed)
         self.timed = Corpus(data[0])
-        self.untimed = [Corpus(folder) for folder in data[1:]]
+        others = [Corpus(folder) for folder in data[1:]]
+        self.untimed = [(corpus, index) for corpus in others for index in range(len(corpus))]
         examples = load(data[0], features)
-        self.examples = [(i, e) for i, e in enumerate(examples) if not e.held_out and len(e.tokens) > 25]
-        self.held_out = [(i, e) for i, e in enumerate(examples) if e.held_out and len(e.tokens) > 50]
+        self.examples = [
+            (i, e) for i, e in enumerate(examples) if not e.held_out and len(e.tokens) > 25
+        ]
         archive = np.load(features / "tokens.npz")
         tokens = np.split(archive["tokens"], np.cumsum(archive["lengths"])[:-1])
         self.other_tokens = tokens[len(examples) :]
@@ -77,8 +84,9 @@ class Source:
     def item(self) -> Item:
         draw = self.draw
         if self.untimed and draw.random() < 0.15:
-            index = int(draw.integers(len(self.untimed[0])))
-            return self._make(self.untimed[0].audio(index), None, self.other_tokens[index], 0.0)
+            number = int(draw.integers(len(self.untimed)))
+            corpus, index = self.untimed[number]
+            return self._make(corpus.audio(index), None, self.other_tokens[number], 0.0)
         index, example = self.examples[int(draw.integers(len(self.examples)))]
         audio = self.timed.audio(index)
         return self.timed_item(audio, example, whole=draw.random() < 0.3)
@@ -96,7 +104,9 @@ class Source:
         phones = phone_ids([p.phone for p in example.phones])
         return self._make(audio, phones, example.tokens, start)
 
-    def _make(self, audio: np.ndarray, phones: list[int] | None, tokens: np.ndarray, start: float) -> Item:
+    def _make(
+        self, audio: np.ndarray, phones: list[int] | None, tokens: np.ndarray, start: float
+    ) -> Item:
         draw = self.draw
         if phones is None and len(tokens) > 200:
             first = int(draw.integers(len(tokens) - 200))
@@ -125,24 +135,30 @@ def pad(arrays: list[Tensor], value: float = 0.0) -> tuple[Tensor, Tensor]:
     return torch.stack([F.pad(a, (0, most - a.shape[-1]), value=value) for a in arrays]), lengths
 
 
-def batches(source: Source, seconds: float):
+def batches(source: Source, seconds: float) -> Iterator[list[Item]]:
     """Endless groups of items of similar length, about `seconds` of speech each."""
     while True:
         pool = sorted((source.item() for _ in range(96)), key=lambda item: len(item.tokens))
         groups: list[list[Item]] = [[]]
         for item in pool:
-            if groups[-1] and (len(groups[-1]) + 1) * len(item.tokens) > seconds * TOKENS_PER_SECOND:
+            if (
+                groups[-1]
+                and (len(groups[-1]) + 1) * len(item.tokens) > seconds * TOKENS_PER_SECOND
+            ):
                 groups.append([])
             groups[-1].append(item)
         for index in source.draw.permutation(len(groups)):
             yield groups[index]
 
 
-def losses(model: SynthesizerTrnV3, items: list[Item], draw: torch.Generator, window: int = WINDOW):
+def losses(
+    model: SynthesizerTrnV3, items: list[Item], draw: torch.Generator, window: int = WINDOW
+) -> tuple[Tensor, Tensor]:
     """Flow-matching loss outside the prompt, and the auxiliary loss of `linear_mel`.
 
-    Of every item a window of at most `window` frames goes through the transformer, of which a random prefix of up to two
-    thirds is given as the prompt; a tenth of the windows has neither prompt nor conditioning, for guidance.
+    Of every item a window of at most `window` frames goes through the transformer, of which a
+    random prefix of up to two thirds is given as the prompt; a tenth of the windows has neither
+    prompt nor conditioning, for guidance.
     """
     codes, code_lengths = pad([torch.from_numpy(i.tokens.astype(np.int64)) for i in items])
     text, text_lengths = pad([torch.tensor(i.phones) for i in items])
@@ -216,7 +232,7 @@ def load_quantizer(model: SynthesizerTrnV3, quantizer: dict[str, Tensor]) -> Non
     )
     state = model.quantizer.state_dict()
     for name in state:
-        if name.endswith("embed") or name.endswith("embed_avg"):
+        if name.endswith(("embed", "embed_avg")):
             state[name] = quantizer["embed"]
         elif name.endswith("inited"):
             state[name] = torch.ones(1)

@@ -1,7 +1,8 @@
 """When each phone of a training utterance is said, from the synthesiser's own durations.
 
-The corpus' `dur` counts 25 ms units for every symbol of `ipa`, with one pad at either end. Its IPA maps onto the ARPAbet
-of `words` symbol by symbol; only the r-coloured vowel is two symbols there (a vowel and r).
+The corpus' `dur` counts 25 ms units for every symbol of `ipa`, with one pad at either end. Its IPA
+maps onto the ARPAbet of `words` symbol by symbol; only the r-coloured vowel is two symbols there (a
+vowel and r).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ STRESS = frozenset("ˈˌ")
 
 @dataclass(frozen=True)
 class Timed:
-    """A phone of the front-end's sequence and its time in seconds; `word` counts words, -1 for marks."""
+    """A phone of the front-end's sequence and its time in seconds; `word` is -1 for marks."""
 
     phone: str
     start: float
@@ -67,7 +68,9 @@ def _timed_words(row: dict, rate: float) -> list[Timed]:
                 position += 1
             position += 2 if phone.startswith("ER") else 1
             # one pad precedes the first symbol
-            timed.append(Timed(phone, float(bounds[first + 1]), float(bounds[position + 1]), number))
+            timed.append(
+                Timed(phone, float(bounds[first + 1]), float(bounds[position + 1]), number)
+            )
         if position != end:
             raise ValueError(f"{row['id']}: word {number} has sounds that its phones do not")
     return timed

@@ -1,8 +1,9 @@
-"""The training corpus as two flat files: all audio as 16-bit PCM, and one index of what is said where.
+"""The training corpus as two flat files: all audio as 16-bit PCM, and an index of what is said.
 
-A corpus folder holds `manifest.jsonl` (fields as in the model card: `id`, `text`, `seconds`, and where they are known
-`words`, `ipa`, `dur`) and tar archives of audio files named `<id>.<suffix>`. Tars are slow to seek and compressed audio
-is slow to decode, so `prepare` unpacks a corpus once; trainers memory-map the result.
+A corpus folder holds `manifest.jsonl` (fields as in the model card: `id`, `text`, `seconds`, and
+where they are known `words`, `ipa`, `dur`) and tar archives of audio files named `<id>.<suffix>`.
+Tars are slow to seek and compressed audio is slow to decode, so `prepare` unpacks a corpus once;
+trainers memory-map the result.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import soxr
 
 SAMPLE_RATE = 24_000
 DURATION_UNIT_SECONDS = 0.025
+HELD_OUT = "the-call-of-the-wild"
+"""The book that recogniser, S1 and S2 are judged by and never trained on."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One utterance: `samples` of PCM from `offset` on, resampled by `rate` when it is a varied copy."""
+    """One utterance: `samples` of PCM from `offset` on; a copy plays `rate` times as fast."""
 
     id: str
     offset: int
@@ -37,7 +40,7 @@ class Clip:
 
 
 class Corpus:
-    """A prepared corpus: `len`, `clip(i)` and `audio(i)` -> float32 (samples,) at 24 kHz in [-1, 1]."""
+    """A prepared corpus: `len`, `clips[i]` and `audio(i)`, float32 (samples,) at 24 kHz."""
 
     def __init__(self, folder: Path) -> None:
         with (folder / "index.jsonl").open(encoding="utf-8") as lines:
@@ -54,7 +57,7 @@ class Corpus:
 
 
 def read_tars(folder: Path) -> Iterator[tuple[str, np.ndarray, int]]:
-    """Yields (id, mono float32 audio, sample rate) for every audio file in the folder's tar archives."""
+    """Yields (id, mono float32 audio, sample rate) of the files in the folder's tars."""
     for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as archive:
             for member in archive:
@@ -66,13 +69,13 @@ def read_tars(folder: Path) -> Iterator[tuple[str, np.ndarray, int]]:
 
 
 def vary_rate(seed: str) -> float:
-    """A playback rate clearly off 1: pitch, formants and tempo move together, which makes a new speaker."""
+    """A playback rate clearly off 1: pitch, formants and tempo move together, a new speaker."""
     draw = random.Random(seed)
     return draw.uniform(0.84, 0.94) if draw.random() < 0.5 else draw.uniform(1.07, 1.2)
 
 
 def prepare(folder: Path, out: Path, copies: int = 1) -> int:
-    """Unpacks a corpus folder into `out`; with `copies` = 2 every clip gets a second, rate-varied one.
+    """Unpacks a corpus folder into `out`; with `copies` = 2 every clip gets a rate-varied copy.
 
     Returns the number of clips written. Peaks above 0.99 are scaled down rather than clipped.
     """
@@ -83,7 +86,10 @@ def prepare(folder: Path, out: Path, copies: int = 1) -> int:
             rows[row["id"]] = row
     out.mkdir(parents=True, exist_ok=True)
     offset = count = 0
-    with (out / "audio.i16.part").open("wb") as pcm, (out / "index.jsonl.part").open("w") as index:
+    with (
+        (out / "audio.i16.part").open("wb") as pcm,
+        (out / "index.jsonl.part").open("w", encoding="utf-8") as index,
+    ):
         for name, audio, rate in read_tars(folder):
             if name not in rows:
                 continue

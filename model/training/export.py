@@ -23,6 +23,7 @@ from model.training.loop import averaged_weights
 
 NAME = "voxloom-mini"
 PROMPT_FRAMES = 180
+FLOW_BEGIN = 0.6
 SPEECH_LEVEL_DB = -19.0
 """RMS of the louder half of the corpus' frames, in the median."""
 
@@ -42,6 +43,7 @@ def export(runs: Path, out: Path) -> None:
         sample_rate=MelConfig().sample_rate,
         window_frames=acoustic.WINDOW,
         prompt_frames=PROMPT_FRAMES,
+        flow_begin=FLOW_BEGIN,
         reference_level_db=SPEECH_LEVEL_DB,
     )
     save_model(out, config, {"recogniser": recogniser, "s1": s1, "s2": s2, "vocoder": vocoder})

@@ -1,4 +1,4 @@
-"""What every trainer shares: time-boxed schedule, optimisers, weight averages, resumable checkpoints, a loss log."""
+"""What every trainer shares: a time-boxed schedule, weight averages, checkpoints, a loss log."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 class Run:
     """One training run in `folder`, which it resumes when the folder already holds a checkpoint.
 
-    The learning rate rises over `warmup` steps and falls by a cosine to 2 % of `rate` over `minutes` of training time,
-    counted over all resumptions: two cores' speed is only known while they run, so the schedule follows the clock.
+    The learning rate rises over `warmup` steps and falls by a cosine to 2 % of `rate` over
+    `minutes` of training time, counted over all resumptions: two cores' speed is only known while
+    they run, so the schedule follows the clock.
     """
 
     def __init__(
@@ -47,16 +48,18 @@ class Run:
             name: {k: v.detach().clone() for k, v in module.state_dict().items()}
             for name, module in modules.items()
         }
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, tuple[float, int]] = {}
         self._counted = 0
+        self._columns: list[str] = []
         self._resume()
 
     @property
     def progress(self) -> float:
+        """The share of the training time that is used up."""
         return min(1.0, self.seconds / self.seconds_in_all)
 
     def steps(self) -> Iterator[int]:
-        """Yields the step's number until the time is used up; saves now and then, and at the end."""
+        """Yields step numbers until the time is used up; saves now and then, and at the end."""
         saved = last = time.monotonic()
         while self.progress < 1:
             factor = min(1.0, (self.step + 1) / self.warmup)
@@ -75,7 +78,7 @@ class Run:
         self.save()
 
     def update(self, name: str, loss: Tensor) -> None:
-        """One optimiser step of `modules[name]` down the gradient of `loss`; a loss that is not finite is an error."""
+        """One optimiser step of `modules[name]`; FloatingPointError unless the loss is finite."""
         if not torch.isfinite(loss):
             raise FloatingPointError(f"{name}: the loss is {loss.item()} at step {self.step}")
         optimiser = self.optimisers[name]
@@ -96,19 +99,27 @@ class Run:
             torch._foreach_lerp_(floating, current, 1 - weight)
 
     def log(self, **values: float) -> None:
-        """Averages the values over 50 steps and appends them to `losses.csv`."""
+        """Averages the values over 50 steps and appends them to `losses.csv`.
+
+        A header starts every stretch of rows: each (re)start, and each change of the values' names.
+        """
         for key, value in values.items():
-            self._sums[key] = self._sums.get(key, 0.0) + value
+            total, count = self._sums.get(key, (0.0, 0))
+            self._sums[key] = total + value, count + 1
         self._counted += 1
-        if self._counted == 50:
-            means = {key: round(total / 50, 5) for key, total in self._sums.items()}
-            path = self.folder / "losses.csv"
-            with path.open("a", newline="") as file:
-                row = {"step": self.step, "seconds": round(self.seconds, 1), **means}
-                csv.writer(file).writerow([f"{k}={v}" for k, v in row.items()])
-            self._sums, self._counted = {}, 0
+        if self._counted < 50:
+            return
+        row: dict[str, float] = {"step": self.step, "seconds": round(self.seconds, 1)}
+        row |= {key: round(total / count, 5) for key, (total, count) in self._sums.items()}
+        with (self.folder / "losses.csv").open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            if list(row) != self._columns:
+                writer.writeheader()
+            writer.writerow(row)
+        self._sums, self._counted, self._columns = {}, 0, list(row)
 
     def save(self) -> None:
+        """Replaces the run's checkpoint by its present state."""
         state = {
             "step": self.step,
             "seconds": self.seconds,

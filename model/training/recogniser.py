@@ -4,8 +4,9 @@
     python -m model.training.recogniser train --out DIR --minutes 8
     python -m model.training.recogniser tokens --out DIR
 
-The encoder stays as Whisper left it. The quantizer learns under a phone loss (straight-through, codes that nobody uses are
-drawn anew), so that a token says what is spoken, and under a small feature loss, so that it says a little of how.
+The encoder stays as Whisper left it. The quantizer learns under a phone loss (straight-through,
+codes that nobody uses are drawn anew), so that a token says what is spoken, and under a small
+feature loss, so that it says a little of how.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ CODES = 512
 
 
 class Features:
-    """Recogniser features of prepared corpora: `array(i)` is float16 (frames, width) of clip i over all corpora."""
+    """Recogniser features: `array(i)` is float16 (frames, width) of clip i over all corpora."""
 
     def __init__(self, out: Path) -> None:
-        with (out / "features.jsonl").open() as lines:
+        with (out / "features.jsonl").open(encoding="utf-8") as lines:
             self.entries = [json.loads(line) for line in lines]
         self._data = np.memmap(out / "features.f16", dtype=np.float16, mode="r").reshape(-1, WIDTH)
 
@@ -45,9 +46,10 @@ class Features:
 
 
 class Quantizer(nn.Module):
-    """Features (batch, width, frames) -> codes at half the rate; the codebook follows its vectors' running means.
+    """Features (batch, width, frames) -> codes at half the rate.
 
-    `project` and `embed` become S2's `ssl_proj` and codebook. After A. van den Oord et al., VQ-VAE (2017).
+    The codebook follows its vectors' running means (A. van den Oord et al., VQ-VAE, 2017).
+    `project` and `embed` become S2's `ssl_proj` and codebook.
     """
 
     embed: Tensor
@@ -97,7 +99,7 @@ class Quantizer(nn.Module):
 
 
 def extract(whisper: Path, data: list[Path], out: Path) -> None:
-    """Writes every clip's standardised features; mean and deviation come from the first 500 clips."""
+    """Writes every clip's standardised features; mean and deviation come from about 300 clips."""
     out.mkdir(parents=True, exist_ok=True)
     recogniser = Recogniser()
     recogniser.load_state_dict(encoder_state(whisper), strict=False)
@@ -109,12 +111,17 @@ def extract(whisper: Path, data: list[Path], out: Path) -> None:
             return recogniser.features(torch.from_numpy(low)[None])[0].T.float().numpy()
 
     sets = [corpora.Corpus(folder) for folder in data]
-    sample = np.concatenate([features(sets[0].audio(i)) for i in range(0, len(sets[0]), len(sets[0]) // 300)])
+    sample = np.concatenate(
+        [features(sets[0].audio(i)) for i in range(0, len(sets[0]), max(1, len(sets[0]) // 300))]
+    )
     recogniser.mean.copy_(torch.from_numpy(sample.mean(0)))
     recogniser.deviation.copy_(torch.from_numpy(sample.std(0)))
     torch.save(recogniser.state_dict(), out / "encoder.pt")
     offset, began = 0, time.monotonic()
-    with (out / "features.f16.part").open("wb") as file, (out / "features.jsonl.part").open("w") as index:
+    with (
+        (out / "features.f16.part").open("wb") as file,
+        (out / "features.jsonl.part").open("w", encoding="utf-8") as index,
+    ):
         for number, corpus in enumerate(sets):
             for clip in range(len(corpus)):
                 array = features(corpus.audio(clip)).astype(np.float16)
@@ -123,7 +130,9 @@ def extract(whisper: Path, data: list[Path], out: Path) -> None:
                 index.write(json.dumps(entry) + "\n")
                 offset += len(array)
                 if clip % 1000 == 0:
-                    print(number, clip, len(corpus), round(time.monotonic() - began), "s", flush=True)
+                    print(
+                        number, clip, len(corpus), round(time.monotonic() - began), "s", flush=True
+                    )
     (out / "features.f16.part").replace(out / "features.f16")
     (out / "features.jsonl.part").replace(out / "features.jsonl")
 
@@ -137,7 +146,7 @@ def labelled(out: Path, data: list[Path]) -> list[tuple[int, np.ndarray, bool]]:
         clip = sets[entry["corpus"]].clips[entry["clip"]]
         if "dur" in clip.row:
             labels = frame_labels(timed_phones(clip.row, clip.rate), entry["frames"])
-            found.append((index, labels, clip.book == "the-call-of-the-wild"))
+            found.append((index, labels, clip.book == corpora.HELD_OUT))
     return found
 
 
@@ -148,12 +157,16 @@ def train(data: list[Path], out: Path, minutes: float, frames: int = 200, batch:
     print(len(training), "clips to train on")
     quantizer, head = Quantizer(), PhoneHead(WIDTH, 256)
     draw = np.random.default_rng(0)
-    first = np.concatenate([features.array(r[0])[:100] for r in training[:: max(1, len(training) // 400)]])
+    first = np.concatenate(
+        [features.array(r[0])[:100] for r in training[:: max(1, len(training) // 400)]]
+    )
     with torch.no_grad():
         vectors = quantizer.project(torch.from_numpy(first.astype(np.float32)).T[None])[0].T
         quantizer.embed.copy_(vectors[torch.randperm(len(vectors))[:CODES]])
         quantizer.sums.copy_(quantizer.embed)
-    run = Run(out / "quantizer", {"quantizer": quantizer, "head": head}, minutes, 1e-3, average=0.99)
+    run = Run(
+        out / "quantizer", {"quantizer": quantizer, "head": head}, minutes, 1e-3, average=0.99
+    )
     for _ in run.steps():
         picks, labels = [], []
         for row in draw.choice(len(training), batch):
@@ -171,13 +184,18 @@ def train(data: list[Path], out: Path, minutes: float, frames: int = 200, batch:
         run.update("quantizer", phone_loss + 0.5 * rebuild_loss + 0.25 * commitment)
         head_loss = F.cross_entropy(direct.float(), y)
         run.update("head", head_loss)
-        run.log(phone=phone_loss.item(), rebuild=rebuild_loss.item(), commit=commitment.item(), head=head_loss.item())
+        run.log(
+            phone=phone_loss.item(),
+            rebuild=rebuild_loss.item(),
+            commit=commitment.item(),
+            head=head_loss.item(),
+        )
     report(features, [row for row in rows if row[2]], out)
 
 
 @torch.inference_mode()
 def report(features: Features, held_out: list[tuple[int, np.ndarray, bool]], out: Path) -> None:
-    """Prints frame accuracy on the held-out book, from tokens and from features, and how the codes are used."""
+    """Prints frame accuracy on the held-out book and how the codes are used."""
     quantizer, head = Quantizer().eval(), PhoneHead(WIDTH, 256).eval()
     quantizer.load_state_dict(averaged_weights(out / "quantizer", "quantizer"))
     head.load_state_dict(averaged_weights(out / "quantizer", "head"))
@@ -193,8 +211,14 @@ def report(features: Features, held_out: list[tuple[int, np.ndarray, bool]], out
         counts += np.bincount(codes[0].numpy(), minlength=CODES)
     share = counts / counts.sum()
     perplexity = float(np.exp(-(share * np.log(share + 1e-12)).sum()))
-    print(f"held out: {total} frames, phones from tokens {right / total:.3f}, from features {direct / total:.3f}")
-    print(f"codes used {int((counts > 0).sum())} of {CODES}, perplexity {perplexity:.0f}; phones {len(PHONES)}")
+    print(
+        f"held out: {total} frames, phones from tokens {right / total:.3f},",
+        f"from features {direct / total:.3f}",
+    )
+    print(
+        f"codes used {int((counts > 0).sum())} of {CODES}, perplexity {perplexity:.0f};",
+        f"phones {len(PHONES)}",
+    )
 
 
 @torch.inference_mode()
@@ -204,7 +228,9 @@ def tokens(out: Path) -> None:
     quantizer = Quantizer().eval()
     quantizer.load_state_dict(averaged_weights(out / "quantizer", "quantizer"))
     arrays = [
-        quantizer.encode(torch.from_numpy(features.array(i).astype(np.float32)).T[None])[0].numpy().astype(np.int16)
+        quantizer.encode(torch.from_numpy(features.array(i).astype(np.float32)).T[None])[0]
+        .numpy()
+        .astype(np.int16)
         for i in range(len(features.entries))
     ]
     lengths = np.array([len(a) for a in arrays])

@@ -1,16 +1,18 @@
-"""Trains S1: phones to semantic tokens by teacher forcing, with its attention shown where in the text it is.
+"""Trains S1: phones to semantic tokens by teacher forcing, its attention shown the way.
 
     python -m model.training.semantic --data PREPARED --features RECOGNISER --out DIR --minutes 60
 
-Five hours of speech are little for a transformer to find out by itself that text is read from left to right. The corpus says
-when each phone is spoken, so two heads of one layer are asked to look at the phone that comes next (a guided attention as in
-H. Tachibana et al. (2017), but with known positions); all other heads are free. Random spans of words are cut from the
-sentences, so that a model never learns a whole sentence by heart.
+Five hours of speech are little for a transformer to find out by itself that text is read from left
+to right. The corpus says when each phone is spoken, so two heads of one layer are asked to look at
+the phone that comes next (a guided attention as in H. Tachibana et al. (2017), but with known
+positions); all other heads are free. Random spans of words are cut from the sentences, so that a
+model never learns a whole sentence by heart.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +24,11 @@ from torch.nn import functional as F
 from model.s1 import S1Config, Text2SemanticDecoder
 from model.text import phone_ids, with_end
 from model.training.alignment import MARKS, Timed, timed_phones
-from model.training.corpus import Corpus
+from model.training.corpus import HELD_OUT, Corpus
 from model.training.loop import Run, averaged_weights
 from model.training.recogniser import CODES
 
 TOKENS_PER_SECOND = 25
-HELD_OUT = "the-call-of-the-wild"
 CONFIG = S1Config(width=256, heads=4, layers=6, codes=CODES, bert=8, dropout=0.1)
 GUIDED = (2, 1)
 
@@ -60,7 +61,7 @@ def load(data: Path, features: Path) -> list[Example]:
 
 
 def cut(example: Example, draw: np.random.Generator) -> Example:
-    """A random span of whole words, three at least, with its tokens; cut only where the audio can be."""
+    """A random span of whole words, three at least, with its tokens; cut between phones."""
     words = sorted({item.word for item in example.phones if item.word >= 0})
     if len(words) < 5:
         return example
@@ -75,14 +76,18 @@ def cut(example: Example, draw: np.random.Generator) -> Example:
     elif chosen[-1] + 1 < len(example.phones) and example.phones[chosen[-1] + 1].phone in MARKS:
         pause = example.phones[chosen[-1] + 1]
         end = pause.end
-        phones.append(Timed(with_end((pause.phone,))[-1] if pause.phone in ".?!" else ",", pause.start, end, -1))
+        phones.append(
+            Timed(
+                with_end((pause.phone,))[-1] if pause.phone in ".?!" else ",", pause.start, end, -1
+            )
+        )
     a, b = round(start * TOKENS_PER_SECOND), round(end * TOKENS_PER_SECOND)
     moved = tuple(Timed(p.phone, p.start - start, p.end - start, p.word) for p in phones)
     return Example(moved, example.tokens[a:b], example.held_out)
 
 
 def join(first: Example, second: Example) -> Example:
-    """Two sentences as one: books have full stops inside what is spoken at once, the corpus hardly."""
+    """Two sentences as one: books have full stops inside a line, the corpus hardly."""
     shift = len(first.tokens) / TOKENS_PER_SECOND
     words = 1 + max(item.word for item in first.phones)
     moved = tuple(
@@ -102,7 +107,9 @@ def collate(examples: list[Example]) -> Batch:
     tokens = torch.full((size, time), CONFIG.end)
     spoken = torch.full((size, time + 1), -100)
     for row, example in enumerate(examples):
-        phones[row, : len(example.phones)] = torch.tensor(phone_ids([p.phone for p in example.phones]))
+        phones[row, : len(example.phones)] = torch.tensor(
+            phone_ids([p.phone for p in example.phones])
+        )
         tokens[row, : len(example.tokens)] = torch.from_numpy(example.tokens.astype(np.int64))
         ends = np.array([p.end for p in example.phones])
         middles = (np.arange(len(example.tokens)) + 0.5) / TOKENS_PER_SECOND
@@ -113,8 +120,8 @@ def collate(examples: list[Example]) -> Batch:
     return Batch(phones, lengths, tokens, torch.tensor([len(e.tokens) for e in examples]), spoken)
 
 
-def batches(examples: list[Example], size: int, seed: int):
-    """Endless training batches of similar length; two thirds of the sentences are cut, some are joined."""
+def batches(examples: list[Example], size: int, seed: int) -> Iterator[Batch]:
+    """Endless training batches of similar length; most sentences are cut, some are joined."""
     draw = np.random.default_rng(seed)
     while True:
         pool = [examples[i] for i in draw.choice(len(examples), size * 16)]
@@ -124,7 +131,9 @@ def batches(examples: list[Example], size: int, seed: int):
         pool = [e for e in pool if 6 <= len(e.tokens) <= 400]
         pool.sort(key=lambda e: len(e.tokens))
         # a batch holds about `size` average sentences, fewer where they are long
-        groups, group, most = [], [], 0
+        groups: list[list[Example]] = []
+        group: list[Example] = []
+        most = 0
         for example in pool:
             length = len(example.tokens) + len(example.phones)
             if group and (len(group) + 1) * max(most, length) > size * 200:
@@ -187,7 +196,13 @@ def main() -> None:
     held_out = held_out[:: max(1, len(held_out) // 96)]
     model = Text2SemanticDecoder(CONFIG)
     run = Run(options.out, {"s1": model}, options.minutes, options.rate, warmup=120, decay=0.05)
-    print(len(training), "sentences;", sum(p.numel() for p in model.parameters()), "parameters", flush=True)
+    print(
+        len(training),
+        "sentences;",
+        sum(p.numel() for p in model.parameters()),
+        "parameters",
+        flush=True,
+    )
     source = batches(training, options.batch, seed=run.step)
     for step in run.steps():
         loss, guide, right = losses(model, next(source))

@@ -1,11 +1,15 @@
 """Trains the built-in voice's vocoder: spectral losses first, slim adversaries after.
 
     python -m model.training.vocoder --data PREPARED... --out DIR --minutes 60 [--threads 1]
+
+Until `--adversarial-from` of the time has passed, no adversary looks.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +27,7 @@ RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 
 
 class PeriodDiscriminator(nn.Module):
-    """Looks at every `period`-th sample side by side (J. Kong et al., HiFi-GAN, 2020), with slim layers."""
+    """Looks at every `period`-th sample side by side (J. Kong et al., HiFi-GAN, 2020), slim."""
 
     def __init__(self, period: int) -> None:
         super().__init__()
@@ -31,7 +35,7 @@ class PeriodDiscriminator(nn.Module):
         widths = (1, 16, 32, 64, 96)
         self.layers = nn.ModuleList(
             nn.utils.parametrizations.weight_norm(nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)))
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in pairwise(widths)
         )
         self.last = nn.utils.parametrizations.weight_norm(nn.Conv2d(96, 1, (3, 1), 1, (1, 0)))
 
@@ -47,7 +51,7 @@ class PeriodDiscriminator(nn.Module):
 
 
 class SpectrumDiscriminator(nn.Module):
-    """Looks at log magnitudes of one resolution, bins as channels, so that it costs next to nothing."""
+    """Looks at log magnitudes of one resolution, bins as channels: costs next to nothing."""
 
     def __init__(self, fft_samples: int, hop_samples: int) -> None:
         super().__init__()
@@ -55,7 +59,7 @@ class SpectrumDiscriminator(nn.Module):
         widths = (fft_samples // 2 + 1, 128, 128, 128)
         self.layers = nn.ModuleList(
             nn.utils.parametrizations.weight_norm(nn.Conv1d(a, b, 5, padding=2))
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in pairwise(widths)
         )
         self.last = nn.utils.parametrizations.weight_norm(nn.Conv1d(128, 1, 3, padding=1))
 
@@ -70,7 +74,7 @@ class SpectrumDiscriminator(nn.Module):
 
 
 def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
-    """L1 of log magnitudes plus spectral convergence, averaged over resolutions (R. Yamamoto et al., 2020)."""
+    """L1 of log magnitudes plus spectral convergence (R. Yamamoto et al., 2020), averaged."""
     total = made.new_zeros(())
     for fft_samples, hop_samples in RESOLUTIONS:
         a = magnitudes(made, fft_samples, hop_samples, fft_samples)
@@ -80,13 +84,13 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
     return total / len(RESOLUTIONS)
 
 
-def batches(corpora: list[Corpus], batch: int, frames: int, seed: int):
-    """Endless random segments (batch, frames * hop) as float32 tensors, levels varied by up to 9 dB down."""
+def batches(corpora: list[Corpus], batch: int, frames: int, seed: int) -> Iterator[Tensor]:
+    """Endless random segments (batch, frames * hop), float32, up to 9 dB quieter."""
     draw = np.random.default_rng(seed)
     samples = frames * MEL.hop_samples
     weights = np.array([sum(c.samples for c in corpus.clips) for corpus in corpora], float)
     while True:
-        rows = []
+        rows: list[np.ndarray] = []
         while len(rows) < batch:
             corpus = corpora[draw.choice(len(corpora), p=weights / weights.sum())]
             index = int(draw.integers(len(corpus)))
@@ -149,7 +153,9 @@ def main() -> None:
                     score, got = judge(made)
                 loss = loss - score.float().mean() / len(judges)
                 for a, b in zip(got, wanted, strict=True):
-                    match = (a.float() - b.float()).abs().mean() / b.float().abs().mean().clamp(min=1e-3)
+                    match = (a.float() - b.float()).abs().mean() / b.float().abs().mean().clamp(
+                        min=1e-3
+                    )
                     loss = loss + 2 * match / len(judges) / len(got)
                 judge.requires_grad_(True)
         run.update("vocoder", loss)

@@ -53,7 +53,10 @@ def encoder_state(path: Path) -> dict[str, Tensor]:
 
     def take(target: str, source: str) -> None:
         norm = "norm" in source
-        for ours, theirs in (("weight", "gamma" if norm else "weight"), ("bias", "beta" if norm else "bias")):
+        for ours, theirs in (
+            ("weight", "gamma" if norm else "weight"),
+            ("bias", "beta" if norm else "bias"),
+        ):
             state[f"{target}.{ours}"] = torch.from_numpy(
                 arrays[f"encoder/{source}/{theirs}"].astype(np.float32)
             )
