@@ -145,6 +145,7 @@ class Work:
                 "model": engine.content_hash,
                 "chapters": list(plan.chapters),
                 "seed": order.seed,
+                "presets": order.presets.model_dump(),
             }
         )
         self._folder = order.settings.work / self._id
