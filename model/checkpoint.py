@@ -34,8 +34,8 @@ class VoiceConfig:
 
     `window_frames`: mel frames that S2's transformer takes at once, of which the first
     `prompt_frames` are the reference's. `flow_begin`: the time, from 0 (noise) to 1 (mel), at which
-    the flow matching takes over from the draft that `linear_mel` makes. `reference_level_db`: RMS of the speech that the model was
-    trained on, to which samples are brought.
+    the flow matching takes over from the draft that `linear_mel` makes. `reference_level_db`: RMS
+    of the speech that the model was trained on, to which samples are brought.
     """
 
     name: str

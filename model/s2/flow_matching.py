@@ -335,24 +335,28 @@ class CFM(nn.Module):
         steps: int,
         noise: Tensor,
         cfg_rate: float = 0.0,
+        draft: Tensor | None = None,
+        begin: float = 0.0,
     ) -> Tensor:
         """Integrate from noise to mel in `steps` Euler steps.
 
         fea (B, text_dim, T), lengths (B,) or None for no padding, prompt_mel (B or 1, mels, P) the
         mel of the first P frames, noise (B, mels, T) -> mel (B, mels, T), zero over the prompt.
         `cfg_rate` > 0 moves the velocity away from the unconditional one (a second pass a step).
+        With a draft (B, mels, T) of the mel, the path begins at time `begin` from draft and noise
+        mixed as the path has them there, and only the rest is integrated (SDEdit, arXiv 2108.01073).
         """
         frames = prompt_mel.shape[2]
         prompt = torch.zeros_like(noise)
         prompt[..., :frames] = prompt_mel
         kept = torch.ones_like(noise[:1, :1])
         kept[..., :frames] = 0
-        x = noise * kept
+        x = noise * kept if draft is None else ((1 - begin) * noise + begin * draft) * kept
         text = self.estimator.embed_text(fea, lengths)
         if cfg_rate > 0:
             no_prompt = torch.zeros_like(prompt)
             no_text = self.estimator.embed_text(torch.zeros_like(fea), lengths)
-        time, size = 0.0, 1.0 / steps
+        time, size = begin, (1.0 - begin) / steps
         dt = noise.new_full((1,), size)
         for _ in range(steps):
             t = noise.new_full((1,), time)
