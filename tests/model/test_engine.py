@@ -1,0 +1,245 @@
+"""The engine with a tiny random model: a result depends on its own request alone."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs.errors import UserError
+from model.checkpoint import random_model
+from model.engine import SLOTS, Engine, Reference, Rendering, Request, token_bound
+from model.s1 import POSITIONS
+from model.sampling import SHORTEST, Sampling
+
+PHONES = ("HH", "AH0", "L", "OW1", ",", "W", "ER1", "L", "D", ".")
+POOL = [
+    Request(PHONES, 1),
+    Request(PHONES, 2),
+    Request(PHONES[:1], 3),
+    Request(PHONES * 4, 4),
+    Request(PHONES[3:], 2**63 - 1),
+]
+
+
+def noise(seconds: float, rate: int = 24_000) -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).normal(size=int(seconds * rate))).astype(np.float32)
+
+
+def lively(end: float | None = None) -> Engine:
+    """A tiny engine in which no zero-initialised layer is silent.
+
+    With `end`, S1 thinks the same at every step, and the end's logit is about 16 times `end`.
+    """
+    model = random_model(0)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.s2.parameters():
+        if not parameter.any():
+            parameter.normal_(std=0.3, generator=generator)
+    if end is not None:
+        *_, last = model.s1.h
+        last.norm2.weight.zero_()
+        last.norm2.bias.fill_(1.0)
+        model.s1.ar_predict_layer.weight[model.s1.config.end] = end
+    return Engine(model)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return lively()
+
+
+@pytest.fixture(scope="module")
+def voice(engine: Engine) -> Reference:
+    return engine.reference(noise(3), 24_000)
+
+
+@pytest.fixture(scope="module")
+def alone(engine: Engine, voice: Reference) -> list[Rendering]:
+    """What each request of the pool gives when it is rendered by itself."""
+    return [engine.render([request], voice)[0] for request in POOL]
+
+
+def check_same(made: Rendering, expected: Rendering) -> None:
+    assert np.array_equal(made.tokens, expected.tokens)
+    assert np.array_equal(made.audio, expected.audio)
+    assert made.complete == expected.complete
+
+
+def test_rendering_fits_its_types(alone: list[Rendering]) -> None:
+    for rendering in alone:
+        assert rendering.tokens.dtype == np.int16
+        assert rendering.audio.dtype == np.float32
+        frames = int(2 * len(rendering.tokens) * 1.875)
+        assert rendering.audio.shape == (frames * 256,)
+        assert np.abs(rendering.audio).max() <= 1.0
+    assert not np.array_equal(alone[0].tokens, alone[1].tokens), "the seed does nothing"
+
+
+@settings(max_examples=6)
+@given(st.lists(st.integers(0, len(POOL) - 1), min_size=2, max_size=6))
+def test_neighbours_change_nothing(
+    engine: Engine, voice: Reference, alone: list[Rendering], chosen: list[int]
+) -> None:
+    made = engine.render([POOL[i] for i in chosen], voice)
+    for index, rendering in zip(chosen, made, strict=True):
+        check_same(rendering, alone[index])
+
+
+def test_refilled_slots_change_nothing(
+    engine: Engine, voice: Reference, alone: list[Rendering]
+) -> None:
+    chosen = [i % len(POOL) for i in range(SLOTS + 7)]
+    made = engine.render([POOL[i] for i in chosen], voice)
+    for index, rendering in zip(chosen, made, strict=True):
+        check_same(rendering, alone[index])
+
+
+def test_threads_of_the_caller_change_nothing(
+    engine: Engine, voice: Reference, alone: list[Rendering]
+) -> None:
+    """Two renders of one engine at the same time, from threads that did not load it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(engine.render, [POOL[i]], voice) for i in (0, 3)]
+        for index, job in zip((0, 3), jobs, strict=True):
+            check_same(job.result()[0], alone[index])
+
+
+@pytest.mark.parametrize("phones", [1, 17])
+def test_a_sentence_without_an_end_stops_at_its_bound(phones: int) -> None:
+    """17 phones and their tokens fill the cache to its last place."""
+    endless = lively(end=-1.0)
+    reference = endless.reference(noise(1), 24_000)
+    rendering = endless.render([Request(("AH0",) * phones, 1)], reference)[0]
+    assert len(rendering.tokens) == token_bound(phones)
+    assert not rendering.complete
+
+
+def test_a_sentence_that_wants_to_end_has_its_least_length() -> None:
+    brief = lively(end=1.0)
+    reference = brief.reference(noise(1), 24_000)
+    rendering = brief.render([Request(PHONES, 1)], reference)[0]
+    assert len(rendering.tokens) == SHORTEST
+    assert rendering.complete
+
+
+def test_bound_keeps_to_the_position_table() -> None:
+    assert token_bound(1) == 30
+    assert token_bound(POSITIONS) == POSITIONS
+
+
+def test_sentences_are_told_as_they_end() -> None:
+    endless = lively(end=-1.0)
+    reference = endless.reference(noise(1), 24_000)
+    told: list[tuple[int, Rendering]] = []
+
+    def on_done(index: int, rendering: Rendering) -> None:
+        told.append((index, rendering))
+
+    requests = [Request(PHONES[:n], n) for n in (4, 1, 3)]
+    made = endless.render(requests, reference, Sampling(steps=1), on_done)
+    assert [index for index, _ in told] == [1, 2, 0]
+    assert all(made[index] is rendering for index, rendering in told)
+
+
+def test_voice_speed_guidance_and_steps_count(
+    engine: Engine, voice: Reference, alone: list[Rendering]
+) -> None:
+    request, usual = POOL[2], alone[2]
+    other = engine.reference(noise(3)[::-1].copy() * np.linspace(0, 1, 72_000), 24_000)
+    heard = engine.render([request], other)[0]
+    assert np.array_equal(heard.tokens, usual.tokens)
+    assert not np.array_equal(heard.audio, usual.audio)
+    for sampling in (Sampling(steps=2), Sampling(guidance=1.0)):
+        changed = engine.render([request], voice, sampling)[0]
+        assert changed.audio.shape == usual.audio.shape
+        assert not np.array_equal(changed.audio, usual.audio)
+    faster = engine.render([request], voice, Sampling(speed=1.25))[0]
+    assert len(faster.audio) == pytest.approx(len(usual.audio) / 1.25, rel=0.05)
+
+
+def test_unknown_phones_are_spoken_as_unk(engine: Engine, voice: Reference) -> None:
+    odd, unk = engine.render([Request(("no such",), 1), Request(("UNK",), 1)], voice)
+    check_same(odd, unk)
+
+
+def test_nothing_to_say(engine: Engine, voice: Reference) -> None:
+    assert engine.render([], voice) == []
+    with pytest.raises(ValueError, match="no phones"):
+        engine.render([POOL[0], Request((), 1)], voice)
+    with pytest.raises(ValueError, match="4000"):
+        engine.render([Request(("AH0",) * (POSITIONS + 1), 1)], voice)
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.zeros(0, np.float32), "too short"),
+        (noise(0.5), "too short"),
+        (np.full(48_000, np.nan, np.float32), "no sound"),
+    ],
+)
+def test_samples_that_are_no_voice(engine: Engine, audio: np.ndarray, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        engine.reference(audio, 24_000)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        lambda: (noise(1), 24_000),
+        lambda: (noise(3, 44_100), 44_100),
+        lambda: (np.zeros(48_000, np.float32), 16_000),
+        lambda: (noise(3) * 1e-7, 24_000),
+        lambda: (noise(3) * 100, 24_000),
+    ],
+)
+def test_odd_samples_give_finite_voices(
+    engine: Engine, sample: Callable[[], tuple[np.ndarray, int]]
+) -> None:
+    reference = engine.reference(*sample())
+    assert reference.prompt_mel.shape[:2] == (1, 100)
+    assert reference.prompt_mel.shape[2] == reference.prompt_fea.shape[2] <= 180
+    for tensor in (reference.voice, reference.prompt_mel, reference.prompt_fea):
+        assert torch.isfinite(tensor).all()
+
+
+def test_only_the_first_twelve_seconds_count(engine: Engine) -> None:
+    audio = noise(12.5)
+    long, cut = engine.reference(audio, 24_000), engine.reference(audio[: 12 * 24_000], 24_000)
+    assert torch.equal(long.voice, cut.voice)
+    assert torch.equal(long.prompt_mel, cut.prompt_mel)
+
+
+def test_debug_engines_leave_the_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    assert Engine.debug(1).content_hash != Engine.debug(2).content_hash
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.slow
+def test_another_process_gives_the_same(root: Path) -> None:
+    code = """
+import hashlib, numpy as np
+from model.engine import Engine, Request
+engine = Engine.debug()
+audio = np.sin(np.arange(72000) / 20).astype(np.float32)
+made = engine.render([Request(("HH", "AY1", "."), 7)], engine.reference(audio, 24000))[0]
+print(hashlib.sha256(made.audio.tobytes() + made.tokens.tobytes()).hexdigest())
+"""
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert told[0] == told[1]
+    assert len(told[0].strip()) == len(hashlib.sha256().hexdigest())
