@@ -96,7 +96,7 @@ class RunProgress:
         self.pace.advance(phones)
         self._left -= phones
         self._bar.update(self._task, advance=phones)
-        if not self._console.is_terminal and self._due():
+        if not self._console.is_terminal and self._left > 0 and self._due():
             done = self._bar.tasks[self._task]
             self._console.print(
                 f"{done.percentage:.0f} % spoken, {self.left()} left", highlight=False

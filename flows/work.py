@@ -380,8 +380,10 @@ def check_folder(folder: Path) -> None:
     probe = folder / ".voxloom-probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
+        try:
+            probe.write_bytes(b"x")
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise disk_error(error, probe) from error
 
