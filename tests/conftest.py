@@ -1,9 +1,13 @@
 """Fixtures that several rooms share."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Tiny models only lose by threads, above all on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A machine that is busy with something else must not fail a test.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

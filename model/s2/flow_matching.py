@@ -344,7 +344,7 @@ class CFM(nn.Module):
         mel of the first P frames, noise (B, mels, T) -> mel (B, mels, T), zero over the prompt.
         `cfg_rate` > 0 moves the velocity away from the unconditional one (a second pass a step).
         With a draft (B, mels, T) of the mel, the path begins at time `begin` from draft and noise
-        mixed as the path has them there, and only the rest is integrated (SDEdit, arXiv 2108.01073).
+        mixed as the path has them there; only the rest is integrated (SDEdit, arXiv 2108.01073).
         """
         frames = prompt_mel.shape[2]
         prompt = torch.zeros_like(noise)
