@@ -93,7 +93,7 @@ def _run_flow(work: Work, ready: Callable[[], None]) -> Delivered:
     # One thread beside the renderer: chapters are put together while later ones are spoken.
     @flow(
         name="audiobook",
-        task_runner=ThreadPoolTaskRunner(max_workers=1),
+        task_runner=ThreadPoolTaskRunner(max_workers=1),  # type: ignore[arg-type]  # invariant
         validate_parameters=False,
     )
     def audiobook(title: str) -> Delivered:

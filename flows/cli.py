@@ -24,7 +24,8 @@ DAY_SECONDS = 86400.0
 DISK_FULL = "the disk is full; free some space and run the same command again"
 
 # Typer may carry a Click of its own; these are the classes that it raises, whichever it is.
-WrongUsage, ClickProblem = typer.BadParameter.__mro__[1:3]
+WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
+ClickProblem: type[Exception] = typer.BadParameter.__mro__[2]
 
 # Not one of the rooms: what it says goes to the log file and not to the terminal.
 log = logging.getLogger("voxloom")

@@ -152,6 +152,31 @@ def test_a_take_that_is_damaged_meanwhile_stops_with_a_sentence(epub, sample, se
         work.assemble(0)
 
 
+def test_a_line_that_cannot_be_spoken_is_left_silent_and_listed(epub, sample, settings, tmp_path):
+    refused = Counting(tmp_path / "count.txt")
+    order = order_for(epub, sample, tmp_path / "out", settings, chapters="1")
+    plan = plan_book(order, RunProgress(Console(quiet=True), 100.0))
+    worst = plan.chapters[0][2]
+
+    def render(requests, *others):
+        if any(request.phones == worst.phones for request in requests):
+            raise ValueError("too hard")
+        return Counting.render(refused, requests, *others)
+
+    refused.render = render
+    work = Work(order, plan, refused, RunProgress(Console(quiet=True), 100.0))
+    for number in range(len(work.batches)):
+        work.render(number)
+    chapter = work.assemble(0)
+    assert (worst, "not spoken, ValueError: too hard") in chapter.flawed
+    assert len(chapter.audio.spans) == len(plan.chapters[0])
+    span = chapter.audio.spans[2]
+    assert span.start == span.end
+    # It is tried anew the next time.
+    again = work_on(order, Engine.debug())
+    assert [line.phones for batch in again.batches for line in batch] == [worst.phones]
+
+
 def test_another_chapter_seed_or_voice(epub, sample, settings, tmp_path):
     order = order_for(epub, sample, tmp_path / "out", settings, chapters="1")
     one = work_on(order, Engine.debug())
