@@ -10,11 +10,11 @@ COPY storage storage
 COPY tasks tasks
 RUN pip install --no-cache-dir -c constraints.txt .
 
-# Writable for whichever user the container runs as: files in /work belong to the host's user.
+# Writable for whichever user the container runs as: files in /books belong to the host's user.
 RUN install -d -m 1777 /home/voxloom/data
 USER voxloom
 ENV VOXLOOM_HOME=/home/voxloom/data
 VOLUME /home/voxloom/data
-WORKDIR /work
+WORKDIR /books
 ENTRYPOINT ["voxloom"]
 CMD ["--help"]

@@ -83,9 +83,9 @@ def _run_flow(work: Work, ready: Callable[[], None]) -> Delivered:
     @task(name="deliver", cache_policy=NO_CACHE)
     def deliver(numbers: list[int]) -> Delivered:
         chapters = [assembled[number].result() for number in numbers]
-        loudness = work.measure(chapters)
-        packed = work.package(chapters, loudness)
-        report = work.accompany(chapters, loudness, packed)
+        level = work.measure(chapters)
+        packed = work.package(chapters, level)
+        report = work.accompany(chapters, level, packed)
         return Delivered(packed, report, sum(len(chapter.flawed) for chapter in chapters))
 
     assembled = {}

@@ -26,7 +26,7 @@ from storage.runs import Run, Runs
 from tasks.assemble import ChapterAudio, assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import disk_error, write_bytes
-from tasks.master import book_gain, measure_loudness
+from tasks.master import BookLevel, book_level
 from tasks.package import Packed, package_m4b
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Book, read_book, select_chapters
@@ -202,14 +202,19 @@ class Work:
         audio = assemble_chapter(pieces(), self._engine.sample_rate, path)
         return AssembledChapter(number, audio, tuple(flawed))
 
-    def measure(self, chapters: Sequence["AssembledChapter"]) -> float:
-        """Integrated loudness of the book, LUFS."""
+    def measure(self, chapters: Sequence["AssembledChapter"]) -> BookLevel:
+        """Loudness of the book, and the gain that it needs."""
         remember_speed(self._order.settings, self._progress.pace.measured)
         self._progress.stage("Measuring the loudness")
         paths = [chapter.audio.path for chapter in chapters]
-        return measure_loudness(paths, self._engine.sample_rate, self._progress.fraction)
+        return book_level(
+            paths,
+            self._engine.sample_rate,
+            self._order.presets.output.loudness,
+            self._progress.fraction,
+        )
 
-    def package(self, chapters: Sequence["AssembledChapter"], loudness: float) -> Packed:
+    def package(self, chapters: Sequence["AssembledChapter"], level: BookLevel) -> Packed:
         """Writes and verifies the audiobook."""
         self._progress.stage("Packing the audiobook")
         titles = [self.plan.book.chapters[chapter.number].title for chapter in chapters]
@@ -220,7 +225,7 @@ class Work:
                 for title, chapter in zip(titles, chapters, strict=True)
             ],
             sample_rate=self._engine.sample_rate,
-            gain_db=book_gain(loudness, self._order.presets.output.loudness),
+            gain_db=level.gain_db,
             voice_name=self.plan.voice.name,
             model_name=MODEL_NAME,
             out=self._path(".m4b"),
@@ -228,7 +233,7 @@ class Work:
         )
 
     def accompany(
-        self, chapters: Sequence["AssembledChapter"], loudness: float, packed: Packed
+        self, chapters: Sequence["AssembledChapter"], level: BookLevel, packed: Packed
     ) -> Path:
         """Writes what lies beside the audiobook: subtitles, cover, report; returns the report's
         path. The record of the run says from then on that it is finished."""
@@ -240,13 +245,13 @@ class Work:
             assert self.plan.book.cover is not None
             write_bytes(self._order.out / f"cover{suffix}", self.plan.book.cover)
         path = self._order.out / "report.json"
-        write_report(self._report(chapters, loudness, packed), path)
+        write_report(self._report(chapters, level, packed), path)
         self._record("finished")
         shutil.rmtree(self._folder, ignore_errors=True)
         return path
 
     def _report(
-        self, chapters: Sequence["AssembledChapter"], loudness: float, packed: Packed
+        self, chapters: Sequence["AssembledChapter"], level: BookLevel, packed: Packed
     ) -> dict[str, object]:
         rate = self._engine.sample_rate
         incomplete, warnings = [], [*self.plan.warnings, *packed.warnings]
@@ -277,8 +282,8 @@ class Work:
             ],
             incomplete=incomplete,
             mastering=Mastering(
-                before_lufs=loudness,
-                gain_db=book_gain(loudness, self._order.presets.output.loudness),
+                before_lufs=level.lufs,
+                gain_db=level.gain_db,
                 delivered=packed.loudness,
             ),
             warnings=warnings,

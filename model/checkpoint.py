@@ -116,10 +116,10 @@ def load_model(folder: Path) -> VoiceModel:
 
 
 def save_model(folder: Path, config: VoiceConfig, modules: Mapping[str, nn.Module]) -> None:
-    """Writes a voice model's folder: floating tensors in fp16, shards of at most 15.5 MB."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("weights-*.safetensors"):
-        old.unlink()
+    """Writes a voice model's folder: floating tensors in fp16, shards of at most 15.5 MB.
+
+    Raises ValueError, with the folder as it was, for values beyond fp16.
+    """
     shards: list[dict[str, Tensor]] = [{}]
     size = 0
     for part, module in modules.items():
@@ -127,11 +127,16 @@ def save_model(folder: Path, config: VoiceConfig, modules: Mapping[str, nn.Modul
             if _is_derived(key):
                 continue
             tensor = value.half().contiguous()
+            if not tensor.isfinite().all():
+                raise ValueError(f"{part}.{key} holds values that fp16 can't")
             if shards[-1] and size + tensor.nbytes > SHARD_BYTES:
                 shards.append({})
                 size = 0
             shards[-1][f"{part}.{key}"] = tensor
             size += tensor.nbytes
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("weights-*.safetensors"):
+        old.unlink()
     for number, shard in enumerate(shards):
         path = folder / f"weights-{number}.safetensors"
         save_file(shard, path)
@@ -176,6 +181,9 @@ def random_model(seed: int) -> VoiceModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         modules = _tiny_parts()
+        for parameter in modules["s2"].cfm.parameters():
+            if not parameter.any():  # a velocity of zero would hide everything before it
+                nn.init.normal_(parameter, std=0.05)
     for module in modules.values():
         module.eval().requires_grad_(False)
     config = VoiceConfig("debug", 24_000, 480, 180, 0.5, -23.0)

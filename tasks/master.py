@@ -75,16 +75,49 @@ def chapter_blocks(
             raise _broken_chapter(path)
 
 
+@dataclass(frozen=True)
+class BookLevel:
+    """How loud a book is before mastering, and the one gain that brings it to its target."""
+
+    lufs: float
+    gain_db: float
+
+
+def book_level(
+    paths: Sequence[Path],
+    sample_rate: int,
+    target_lufs: float = TARGET_LUFS,
+    on_progress: Progress | None = None,
+) -> BookLevel:
+    """Measures the chapters together and finds their gain.
+
+    The limiter takes away some of what the gain adds, the more the peakier the voice. So the book
+    is measured once more as it will sound, and the gain corrected by what is missing.
+    """
+    lufs = measure_loudness(paths, sample_rate, on_progress)
+    gain_db = book_gain(lufs, target_lufs)
+    if gain_db <= 0.0:
+        return BookLevel(lufs, gain_db)
+    chain = master_filter(gain_db, sample_rate, sample_rate)
+    limited = measure_loudness(paths, sample_rate, on_progress, chain)
+    correction = max(0.0, target_lufs - limited)
+    return BookLevel(lufs, min(_MAX_GAIN_DB, round(gain_db + correction, 2)))
+
+
 def measure_loudness(
-    paths: Sequence[Path], sample_rate: int, on_progress: Progress | None = None
+    paths: Sequence[Path],
+    sample_rate: int,
+    on_progress: Progress | None = None,
+    chain: str = "anull",
 ) -> float:
-    """Integrated loudness in LUFS of the chapters together, read as a stream."""
+    """Integrated loudness in LUFS of the chapters together, read as a stream, after a chain of
+    ffmpeg filters."""
     blocks = chapter_blocks(paths, sample_rate, on_progress)
     try:
         said = run_ffmpeg(
             [
                 *pcm_input_arguments(sample_rate),
-                *("-af", "ebur128=framelog=quiet", "-f", "null", "-"),
+                *("-af", f"{chain},ebur128=framelog=quiet", "-f", "null", "-"),
             ],
             feed=(block.tobytes() for block in blocks),
         )

@@ -12,6 +12,7 @@ from tasks.master import (
     TARGET_LUFS,
     Loudness,
     book_gain,
+    book_level,
     chapter_blocks,
     master_filter,
     measure_delivered,
@@ -138,3 +139,24 @@ def test_what_is_broken_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.txt does not play through"):
         (tmp_path / "a.txt").write_text("no sound")
         measure_delivered(tmp_path / "a.txt")
+
+
+def test_what_the_limiter_takes_from_a_peaky_book_is_given_back(tmp_path: Path) -> None:
+    # Twenty clicks a second over a quiet tone: a gain that lifts the tone drives the clicks deep
+    # into the limiter.
+    audio = sine(6, -36)
+    audio[:: RATE // 20] = 0.5
+    path = flac(tmp_path / "book.flac", audio)
+    level = book_level([path], RATE)
+    plain = mastered(
+        tmp_path / "a.flac", audio, book_gain(level.lufs, TARGET_LUFS), tmp_path / "plain.wav"
+    )
+    corrected = mastered(tmp_path / "b.flac", audio, level.gain_db, tmp_path / "corrected.wav")
+    assert plain.integrated_lufs < TARGET_LUFS - 1.0
+    assert abs(corrected.integrated_lufs - TARGET_LUFS) < abs(plain.integrated_lufs - TARGET_LUFS)
+    assert corrected.true_peak_dbtp <= -3.0
+
+
+def test_a_loud_book_is_only_turned_down(tmp_path: Path) -> None:
+    level = book_level([flac(tmp_path / "book.flac", sine(4, -6))], RATE)
+    assert level.gain_db == book_gain(level.lufs) < 0
