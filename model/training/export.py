@@ -23,7 +23,7 @@ from model.training.loop import averaged_weights
 
 NAME = "voxloom-mini"
 PROMPT_FRAMES = 180
-FLOW_BEGIN = 0.6
+FLOW_BEGIN = 0.2
 SPEECH_LEVEL_DB = -19.0
 """RMS of the louder half of the corpus' frames, in the median."""
 
