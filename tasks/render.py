@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from model.engine import Engine, Reference, Rendering, Sampling
 
 ATTEMPTS = 3  # the first rendering and two more with other seeds
+RETRY_TOP_K = 5  # candidates for a token in those two: with one, another seed says the same again
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ def render_takes(
             log.info("take %s, attempt %d: %s", line.key, len(made), made[-1].problem)
 
     for attempt in range(ATTEMPTS):
+        if attempt == 1:
+            sampling = replace(sampling, top_k=max(sampling.top_k, RETRY_TOP_K))
         failures |= _render(list(waiting.values()), attempt, engine, reference, sampling, done)
         for key in failures.keys() & waiting.keys():
             if tries[key]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from storage.objects import ObjectStore
-from tasks.render import ATTEMPTS, Line, render_takes
+from tasks.render import ATTEMPTS, RETRY_TOP_K, Line, render_takes
 from tasks.takes import decode_take, take_key
 
 engine_module = pytest.importorskip("model.engine")
@@ -19,9 +19,11 @@ class Scripted:
     sample_rate: int = 24000
     batches: list[list[tuple[str, ...]]] = field(default_factory=list)
     seeds: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+    candidates: list[int] = field(default_factory=list)
 
     def render(self, requests, reference, sampling, on_done):
         self.batches.append([request.phones for request in requests])
+        self.candidates.append(sampling.top_k)
         for number, request in enumerate(requests):
             seeds = self.seeds.setdefault(request.phones, [])
             if request.seed not in seeds:
@@ -98,3 +100,11 @@ def test_an_error_at_the_second_try_leaves_the_first_take(tmp_path):
 
 def test_nothing_to_render(tmp_path):
     assert render(Scripted({}), tmp_path) == ({}, [], {})
+
+
+def test_another_try_has_more_to_choose_from(tmp_path):
+    # With one candidate a token, another seed would only say the same again.
+    engine = Scripted({PHONES: ["bad", "bad", "bad"]})
+    render(engine, tmp_path)
+    assert engine.candidates[0] == engine_module.Sampling().top_k == 1
+    assert set(engine.candidates[1:]) == {RETRY_TOP_K}
