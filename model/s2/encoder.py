@@ -76,6 +76,12 @@ class MultiHeadAttention(nn.Module):
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(1, (self.heads, self.head_channels)).transpose(2, 3)
 
+    def log_weights(self, x: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
+        """Log attention (B, heads, T, S) of what `forward` takes, without a window."""
+        query = self._heads(self.conv_q(x)) / math.sqrt(self.head_channels)
+        scores = (query @ self._heads(self.conv_k(context)).transpose(-2, -1)).float()
+        return scores.masked_fill(~context_mask[:, None, None], -1e4).log_softmax(-1)
+
     def forward(self, x: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
         """x (B, C, T) attends to context (B, C, S) where context_mask (B, S) -> (B, C, T)."""
         query = self._heads(self.conv_q(x))

@@ -5,23 +5,30 @@
 The first corpus of `--data` has phone times, so that sentences can be cut at words; the others
 (human readings with machine transcripts) are used whole and without their phones, which also
 teaches S2 to do without a prompt's transcript.
+
+Left to itself, a small S2 lives on the tokens and never looks at the text: its attention stays flat,
+and what the tokens leave open is mumbled. The corpus knows when each phone is spoken, so two heads
+of the cross-attention are asked to look at that phone (a guided attention as in H. Tachibana et al.
+(2017), but with known positions). Some tokens are replaced by others, as S1 makes mistakes too.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.s2.synthesizer import S2Config, SynthesizerTrnV3
 from model.spectral import MelConfig, log_mel, normalise_mel
 from model.text import phone_ids
+from model.training.alignment import Timed
 from model.training.corpus import SAMPLE_RATE, Corpus
 from model.training.loop import Run, averaged_weights
 from model.training.recogniser import CODES, WIDTH
@@ -30,6 +37,7 @@ from model.training.semantic import TOKENS_PER_SECOND, Example, cut, load
 MEL = MelConfig()
 WINDOW = 480
 """Frames that go through the transformer at once, prompt included; so does the engine."""
+GUIDED_HEADS = 2
 CONFIG = S2Config(
     ssl_dim=WIDTH,
     codebook=CODES,
@@ -56,11 +64,13 @@ CONFIG = S2Config(
 class Item:
     """A stretch of speech: phone ids, tokens, normalised mel (bands, frames).
 
-    `reference` is the mel of another stretch, for the voice.
+    `spoken` is the index of the phone that each frame of the prior encoder (two a token) says, -1
+    where that is unknown. `reference` is the mel of another stretch, for the voice.
     """
 
     phones: list[int]
     tokens: np.ndarray
+    spoken: np.ndarray
     mel: Tensor
     reference: Tensor
 
@@ -92,6 +102,7 @@ class Source:
         return self.timed_item(audio, example, whole=draw.random() < 0.3)
 
     def timed_item(self, audio: np.ndarray, example: Example, whole: bool) -> Item:
+        """A random span of the sentence, or all of it."""
         start = 0.0
         if not whole:
             piece = cut(example, self.draw)
@@ -101,18 +112,26 @@ class Source:
                     start = a.start - piece.phones[0].start
                     break
             example = piece
-        phones = phone_ids([p.phone for p in example.phones])
-        return self._make(audio, phones, example.tokens, start)
+        return self._make(audio, example.phones, example.tokens, start)
 
     def _make(
-        self, audio: np.ndarray, phones: list[int] | None, tokens: np.ndarray, start: float
+        self,
+        audio: np.ndarray,
+        timed: tuple[Timed, ...] | None,
+        tokens: np.ndarray,
+        start: float,
     ) -> Item:
         draw = self.draw
-        if phones is None and len(tokens) > 200:
+        if timed is None and len(tokens) > 200:
             first = int(draw.integers(len(tokens) - 200))
             tokens, start = tokens[first : first + 200], first / TOKENS_PER_SECOND
-        if phones is None or draw.random() < 0.1:
-            phones = phone_ids(["UNK"])
+        if timed is None or draw.random() < 0.1:
+            phones, spoken = phone_ids(["UNK"]), np.full(2 * len(tokens), -1)
+        else:
+            phones = phone_ids([p.phone for p in timed])
+            middles = (np.arange(2 * len(tokens)) + 0.5) / (2 * TOKENS_PER_SECOND)
+            ends = np.array([p.end for p in timed])
+            spoken = np.searchsorted(ends, middles).clip(max=len(ends) - 1)
         begin = max(0, round(start * SAMPLE_RATE))
         stretch = audio[begin : begin + len(tokens) * (SAMPLE_RATE // TOKENS_PER_SECOND)]
         length = int(min(len(audio), draw.uniform(2.0, 6.0) * SAMPLE_RATE))
@@ -121,7 +140,9 @@ class Source:
         if draw.random() < 0.3:
             level = 10 ** (-draw.uniform(15, 40) / 20) * np.sqrt(np.mean(reference**2))
             reference = reference + (level * draw.standard_normal(length)).astype(np.float32)
-        return Item(phones, tokens, mel_of(stretch), mel_of(reference))
+        wrong = draw.random(len(tokens)) < draw.choice([0.0, 0.15])
+        tokens = np.where(wrong, draw.integers(0, CODES, len(tokens)), tokens)
+        return Item(phones, tokens, spoken, mel_of(stretch), mel_of(reference))
 
 
 def mel_of(audio: np.ndarray) -> Tensor:
@@ -151,10 +172,35 @@ def batches(source: Source, seconds: float) -> Iterator[list[Item]]:
             yield groups[index]
 
 
+@contextmanager
+def looking(model: SynthesizerTrnV3) -> Iterator[list[Tensor]]:
+    """Collects the guided heads' log attention (B, heads, frames, phones) of each forward pass."""
+    attention = model.enc_p.mrte.cross_attention
+    seen: list[Tensor] = []
+
+    def look(_: nn.Module, arguments: tuple[Tensor, Tensor, Tensor]) -> None:
+        seen.append(attention.log_weights(*arguments)[:, :GUIDED_HEADS])
+
+    handle = attention.register_forward_pre_hook(look)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def guide_loss(log_weights: Tensor, items: list[Item]) -> Tensor:
+    """Mean negative log attention on the phone that is being spoken, where that is known."""
+    spoken, _ = pad([torch.from_numpy(i.spoken) for i in items], -1)
+    spoken = spoken[:, None, : log_weights.shape[2]]
+    at_phone = log_weights.gather(3, spoken.clamp(min=0)[..., None].expand(-1, GUIDED_HEADS, -1, 1))
+    known = spoken >= 0
+    return -(at_phone[..., 0] * known).sum() / known.sum().clamp(min=1) / GUIDED_HEADS
+
+
 def losses(
     model: SynthesizerTrnV3, items: list[Item], draw: torch.Generator, window: int = WINDOW
-) -> tuple[Tensor, Tensor]:
-    """Flow-matching loss outside the prompt, and the auxiliary loss of `linear_mel`.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Flow-matching loss outside the prompt, the auxiliary loss of `linear_mel`, the guide's loss.
 
     Of every item a window of at most `window` frames goes through the transformer, of which a
     random prefix of up to two thirds is given as the prompt; a tenth of the windows has neither
@@ -163,10 +209,11 @@ def losses(
     codes, code_lengths = pad([torch.from_numpy(i.tokens.astype(np.int64)) for i in items])
     text, text_lengths = pad([torch.tensor(i.phones) for i in items])
     reference, reference_lengths = pad([i.reference for i in items])
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16), looking(model) as seen:
         voice = model.reference_embedding(reference, reference_lengths)
         fea, fea_lengths = model.condition(codes, code_lengths, text, text_lengths, voice)
         rough = model.linear_mel(fea)
+    (log_weights,) = seen
     mel, mel_lengths = pad([i.mel for i in items])
     frames = min(mel.shape[2], fea.shape[2])
     lengths = torch.minimum(mel_lengths, fea_lengths.long()).clamp(max=frames)
@@ -195,7 +242,8 @@ def losses(
         velocity = model.cfm.estimator(x, prompt, inside, t, dt, conditioning)
     counted = (torch.arange(size) < inside[:, None])[:, None] & ~prompted
     error = (velocity.float() - (x1 - x0)).square() * counted
-    return error.sum() / counted.sum() / MEL.bands, rough_loss
+    flow_loss = error.sum() / counted.sum() / MEL.bands
+    return flow_loss, rough_loss, guide_loss(log_weights, items)
 
 
 def main() -> None:
@@ -220,9 +268,9 @@ def main() -> None:
     print(len(source.examples), "sentences,", parameters, "parameters", flush=True)
     stream = batches(source, options.batch_seconds)
     for _ in run.steps():
-        flow, rough = losses(model, next(stream), draw)
-        run.update("s2", flow + rough)
-        run.log(flow=flow.item(), rough=rough.item())
+        flow, rough, guide = losses(model, next(stream), draw)
+        run.update("s2", flow + rough + 0.1 * guide)
+        run.log(flow=flow.item(), rough=rough.item(), guide=guide.item())
 
 
 def load_quantizer(model: SynthesizerTrnV3, quantizer: dict[str, Tensor]) -> None:
