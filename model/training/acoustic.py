@@ -6,10 +6,10 @@ The first corpus of `--data` has phone times, so that sentences can be cut at wo
 (human readings with machine transcripts) are used whole and without their phones, which also
 teaches S2 to do without a prompt's transcript.
 
-Left to itself, a small S2 lives on the tokens and never looks at the text: its attention stays flat,
-and what the tokens leave open is mumbled. The corpus knows when each phone is spoken, so two heads
-of the cross-attention are asked to look at that phone (a guided attention as in H. Tachibana et al.
-(2017), but with known positions). Some tokens are replaced by others, as S1 makes mistakes too.
+Left to itself, a small S2 lives on the tokens and never looks at the text: its attention stays
+flat, and what the tokens leave open is mumbled. The corpus knows when each phone is spoken, so two
+heads of the cross-attention are asked to look at that phone (a guided attention as in H. Tachibana
+et al. (2017), but with known positions). Some tokens are replaced, as S1 makes mistakes too.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ MEL = MelConfig()
 WINDOW = 480
 """Frames that go through the transformer at once, prompt included; so does the engine."""
 GUIDED_HEADS = 2
+WRONG_TOKENS = 0.15
+"""Share of the tokens that are replaced, in half of the items."""
 CONFIG = S2Config(
     ssl_dim=WIDTH,
     codebook=CODES,
@@ -140,8 +142,6 @@ class Source:
         if draw.random() < 0.3:
             level = 10 ** (-draw.uniform(15, 40) / 20) * np.sqrt(np.mean(reference**2))
             reference = reference + (level * draw.standard_normal(length)).astype(np.float32)
-        wrong = draw.random(len(tokens)) < draw.choice([0.0, 0.15])
-        tokens = np.where(wrong, draw.integers(0, CODES, len(tokens)), tokens)
         return Item(phones, tokens, spoken, mel_of(stretch), mel_of(reference))
 
 
@@ -204,9 +204,13 @@ def losses(
 
     Of every item a window of at most `window` frames goes through the transformer, of which a
     random prefix of up to two thirds is given as the prompt; a tenth of the windows has neither
-    prompt nor conditioning, for guidance.
+    prompt nor conditioning, for guidance. Some of the tokens are wrong.
     """
     codes, code_lengths = pad([torch.from_numpy(i.tokens.astype(np.int64)) for i in items])
+    share = WRONG_TOKENS * (torch.rand((len(items), 1), generator=draw) < 0.5)
+    wrong = torch.rand(codes.shape, generator=draw) < share
+    others = torch.randint(model.config.codebook, codes.shape, generator=draw)
+    codes = torch.where(wrong, others, codes)
     text, text_lengths = pad([torch.tensor(i.phones) for i in items])
     reference, reference_lengths = pad([i.reference for i in items])
     with torch.autocast("cpu", torch.bfloat16), looking(model) as seen:

@@ -66,6 +66,13 @@ def alone(engine: Engine, voice: Reference) -> list[Rendering]:
     return [engine.render([request], voice)[0] for request in POOL]
 
 
+def test_seed_decides_the_draw(engine: Engine, voice: Reference) -> None:
+    free = Sampling(top_k=20, temperature=2.0, steps=1)
+    first, second = engine.render(POOL[:2], voice, free)
+    assert POOL[0].phones == POOL[1].phones
+    assert not np.array_equal(first.tokens, second.tokens), "the seed does nothing"
+
+
 def check_same(made: Rendering, expected: Rendering) -> None:
     assert np.array_equal(made.tokens, expected.tokens)
     assert np.array_equal(made.audio, expected.audio)
@@ -79,7 +86,6 @@ def test_rendering_fits_its_types(alone: list[Rendering]) -> None:
         frames = int(2 * len(rendering.tokens) * 1.875)
         assert rendering.audio.shape == (frames * 256,)
         assert np.abs(rendering.audio).max() <= 1.0
-    assert not np.array_equal(alone[0].tokens, alone[1].tokens), "the seed does nothing"
 
 
 @settings(max_examples=6)

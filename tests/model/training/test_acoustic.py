@@ -1,6 +1,7 @@
 """Training S2: items keep tokens and mel together; a few steps learn."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,16 @@ import torch
 
 from model.s2.synthesizer import S2Config, SynthesizerTrnV3
 from model.text import phone_ids
-from model.training.acoustic import Item, Source, batches, load_quantizer, losses, pad
+from model.training.acoustic import (
+    GUIDED_HEADS,
+    Item,
+    Source,
+    batches,
+    guide_loss,
+    load_quantizer,
+    losses,
+    pad,
+)
 from model.training.alignment import timed_phones
 from model.training.recogniser import Quantizer
 
@@ -119,6 +129,7 @@ def test_a_few_steps_learn() -> None:
         Item(
             phone_ids(["K", "AE1", "T", "."]),
             np.arange(size, dtype=np.int16),
+            np.arange(2 * size) * 3 // (2 * size),
             torch.full((100, int(size * 3.75)), -0.5),
             torch.randn(100, 50),
         )
@@ -127,10 +138,34 @@ def test_a_few_steps_learn() -> None:
     optimiser = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=5e-3)
     found = []
     for _ in range(8):
-        flow, rough = losses(model, items, torch.Generator().manual_seed(0), window=60)
+        flow, rough, guide = losses(model, items, torch.Generator().manual_seed(0), window=60)
         optimiser.zero_grad()
-        (flow + rough).backward()
+        (flow + rough + guide).backward()
         optimiser.step()
-        found.append((flow.item(), rough.item()))
+        found.append((flow.item(), rough.item(), guide.item()))
     assert found[-1][0] < 0.95 * found[0][0]
     assert found[-1][1] < 0.8 * found[0][1]
+    assert found[-1][2] < 0.8 * found[0][2]
+
+
+def test_items_know_what_is_spoken(source: Source, cats: dict) -> None:
+    example = source.examples[0][1]
+    item = source.timed_item(source.timed.audio(0), example, whole=True)
+    while (item.spoken < 0).any():  # a tenth of the items go without their phones
+        item = source.timed_item(source.timed.audio(0), example, whole=True)
+    assert len(item.spoken) == 2 * len(item.tokens)
+    assert (np.diff(item.spoken) >= 0).all()
+    for number, phone in enumerate(timed_phones(cats)):
+        frame = int((phone.start + phone.end) / 2 * 50)
+        if phone.word >= 0:
+            assert abs(item.spoken[frame] - number) <= 1
+
+
+def test_guide_counts_what_is_known_only() -> None:
+    silent = Item([1], np.zeros(2), np.full(4, -1), torch.zeros(100, 8), torch.zeros(100, 8))
+    spoken = Item([1, 2], np.zeros(2), np.array([0, 0, 1, 1]), torch.zeros(100, 8), silent.mel)
+    weights = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.2, 0.8]]).log()
+    both = weights.expand(2, GUIDED_HEADS, 4, 2)
+    assert guide_loss(both, [silent, silent]) == 0
+    expected = -(math.log(0.9) + math.log(0.8)) / 2
+    assert guide_loss(both, [silent, spoken]).item() == pytest.approx(expected)
