@@ -9,7 +9,9 @@ teaches S2 to do without a prompt's transcript.
 Left to itself, a small S2 lives on the tokens and never looks at the text: its attention stays
 flat, and what the tokens leave open is mumbled. The corpus knows when each phone is spoken, so two
 heads of the cross-attention are asked to look at that phone (a guided attention as in H. Tachibana
-et al. (2017), but with known positions). Some tokens are replaced, as S1 makes mistakes too.
+et al. (2017), but with known positions), and a linear classifier, which is thrown away afterwards,
+has to read that phone off the prior encoder's frames. Some tokens are replaced, as S1 makes
+mistakes too, and so that the text is needed.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ MEL = MelConfig()
 WINDOW = 480
 """Frames that go through the transformer at once, prompt included; so does the engine."""
 GUIDED_HEADS = 2
-WRONG_TOKENS = 0.15
+WRONG_TOKENS = 0.3
 """Share of the tokens that are replaced, in half of the items."""
 CONFIG = S2Config(
     ssl_dim=WIDTH,
@@ -172,35 +174,70 @@ def batches(source: Source, seconds: float) -> Iterator[list[Item]]:
             yield groups[index]
 
 
+@dataclass
+class Insight:
+    """What a forward pass had inside: the guided heads' log attention (B, heads, frames, phones)
+    and the prior encoder's frames (B, hidden, frames)."""
+
+    log_weights: Tensor
+    hidden: Tensor
+
+
 @contextmanager
-def looking(model: SynthesizerTrnV3) -> Iterator[list[Tensor]]:
-    """Collects the guided heads' log attention (B, heads, frames, phones) of each forward pass."""
+def insight(model: SynthesizerTrnV3) -> Iterator[Insight]:
+    """Filled by the forward pass within the block."""
     attention = model.enc_p.mrte.cross_attention
-    seen: list[Tensor] = []
+    seen = Insight(torch.empty(0), torch.empty(0))
 
     def look(_: nn.Module, arguments: tuple[Tensor, Tensor, Tensor]) -> None:
-        seen.append(attention.log_weights(*arguments)[:, :GUIDED_HEADS])
+        seen.log_weights = attention.log_weights(*arguments)[:, :GUIDED_HEADS]
 
-    handle = attention.register_forward_pre_hook(look)
+    def keep(_: nn.Module, arguments: object, outputs: tuple[Tensor, Tensor]) -> None:
+        seen.hidden = outputs[0]
+
+    handles = [
+        attention.register_forward_pre_hook(look),
+        model.enc_p.register_forward_hook(keep),
+    ]
     try:
         yield seen
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
-def guide_loss(log_weights: Tensor, items: list[Item]) -> Tensor:
-    """Mean negative log attention on the phone that is being spoken, where that is known."""
-    spoken, _ = pad([torch.from_numpy(i.spoken) for i in items], -1)
-    spoken = spoken[:, None, : log_weights.shape[2]]
-    at_phone = log_weights.gather(3, spoken.clamp(min=0)[..., None].expand(-1, GUIDED_HEADS, -1, 1))
+def guide_loss(log_weights: Tensor, spoken: Tensor) -> Tensor:
+    """Mean negative log attention on the phone that is being spoken, where that is known.
+
+    log_weights (B, heads, frames, phones), spoken (B, frames), -1 where unknown.
+    """
+    heads = log_weights.shape[1]
+    spoken = spoken[:, None]
+    at_phone = log_weights.gather(3, spoken.clamp(min=0)[..., None].expand(-1, heads, -1, 1))
     known = spoken >= 0
-    return -(at_phone[..., 0] * known).sum() / known.sum().clamp(min=1) / GUIDED_HEADS
+    return -(at_phone[..., 0] * known).sum() / known.sum().clamp(min=1) / heads
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Flow matching outside the prompt; the auxiliary mel of `linear_mel`; the guided attention;
+    the phone classifier, for S2 (`phone`) and for the classifier itself (`head`)."""
+
+    flow: Tensor
+    rough: Tensor
+    guide: Tensor
+    phone: Tensor
+    head: Tensor
 
 
 def losses(
-    model: SynthesizerTrnV3, items: list[Item], draw: torch.Generator, window: int = WINDOW
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Flow-matching loss outside the prompt, the auxiliary loss of `linear_mel`, the guide's loss.
+    model: SynthesizerTrnV3,
+    head: nn.Conv1d,
+    items: list[Item],
+    draw: torch.Generator,
+    window: int = WINDOW,
+) -> Losses:
+    """All losses of a batch.
 
     Of every item a window of at most `window` frames goes through the transformer, of which a
     random prefix of up to two thirds is given as the prompt; a tenth of the windows has neither
@@ -213,11 +250,16 @@ def losses(
     codes = torch.where(wrong, others, codes)
     text, text_lengths = pad([torch.tensor(i.phones) for i in items])
     reference, reference_lengths = pad([i.reference for i in items])
-    with torch.autocast("cpu", torch.bfloat16), looking(model) as seen:
+    with torch.autocast("cpu", torch.bfloat16), insight(model) as seen:
         voice = model.reference_embedding(reference, reference_lengths)
         fea, fea_lengths = model.condition(codes, code_lengths, text, text_lengths, voice)
         rough = model.linear_mel(fea)
-    (log_weights,) = seen
+        guesses = head(seen.hidden).float()
+        own_guesses = head(seen.hidden.detach()).float()
+    spoken, _ = pad([torch.from_numpy(i.spoken) for i in items], -1)
+    spoken = spoken[:, : seen.hidden.shape[2]]
+    said = torch.where(spoken < 0, -100, text.gather(1, spoken.clamp(min=0)))
+    phones = (said >= 0).sum().clamp(min=1)
     mel, mel_lengths = pad([i.mel for i in items])
     frames = min(mel.shape[2], fea.shape[2])
     lengths = torch.minimum(mel_lengths, fea_lengths.long()).clamp(max=frames)
@@ -246,8 +288,13 @@ def losses(
         velocity = model.cfm.estimator(x, prompt, inside, t, dt, conditioning)
     counted = (torch.arange(size) < inside[:, None])[:, None] & ~prompted
     error = (velocity.float() - (x1 - x0)).square() * counted
-    flow_loss = error.sum() / counted.sum() / MEL.bands
-    return flow_loss, rough_loss, guide_loss(log_weights, items)
+    return Losses(
+        flow=error.sum() / counted.sum() / MEL.bands,
+        rough=rough_loss,
+        guide=guide_loss(seen.log_weights, spoken),
+        phone=F.cross_entropy(guesses, said, reduction="sum") / phones,
+        head=F.cross_entropy(own_guesses, said, reduction="sum") / phones,
+    )
 
 
 def main() -> None:
@@ -265,16 +312,30 @@ def main() -> None:
     model = SynthesizerTrnV3(CONFIG)
     quantizer = averaged_weights(options.features / "quantizer", "quantizer")
     load_quantizer(model, quantizer)
-    run = Run(options.out, {"s2": model}, options.minutes, options.rate, warmup=200, average=0.998)
+    head = nn.Conv1d(CONFIG.hidden_channels, CONFIG.symbols, 1)
+    run = Run(
+        options.out,
+        {"s2": model, "head": head},
+        options.minutes,
+        options.rate,
+        warmup=200,
+        average=0.998,
+    )
     source = Source(options.data, options.features, seed=run.step)
     draw = torch.Generator().manual_seed(run.step)
     parameters = sum(p.numel() for p in model.parameters())
     print(len(source.examples), "sentences,", parameters, "parameters", flush=True)
     stream = batches(source, options.batch_seconds)
     for _ in run.steps():
-        flow, rough, guide = losses(model, next(stream), draw)
-        run.update("s2", flow + rough + 0.1 * guide)
-        run.log(flow=flow.item(), rough=rough.item(), guide=guide.item())
+        found = losses(model, head, next(stream), draw)
+        run.update("s2", found.flow + found.rough + 0.1 * found.guide + 0.1 * found.phone)
+        run.update("head", found.head)
+        run.log(
+            flow=found.flow.item(),
+            rough=found.rough.item(),
+            guide=found.guide.item(),
+            phone=found.phone.item(),
+        )
 
 
 def load_quantizer(model: SynthesizerTrnV3, quantizer: dict[str, Tensor]) -> None:
