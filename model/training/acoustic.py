@@ -40,7 +40,7 @@ MEL = MelConfig()
 WINDOW = 480
 """Frames that go through the transformer at once, prompt included; so does the engine."""
 GUIDED_HEADS = 2
-WRONG_TOKENS = 0.3
+WRONG_TOKENS = 0.1
 """Share of the tokens that are replaced, in half of the items."""
 CONFIG = S2Config(
     ssl_dim=WIDTH,
