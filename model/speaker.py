@@ -8,7 +8,6 @@ time; the embedding layer after it (`seg_1`) only travels with the checkpoint.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -152,5 +151,5 @@ class ERes2NetV2(nn.Module):
 
     def embed(self, audio: Tensor) -> Tensor:
         """Speech (B, samples) at 16 kHz in [-1, 1] -> vectors (B, outputs), 20480 officially."""
-        weight = cast(Tensor, self.conv1.weight)
-        return self(filterbank(audio.float(), self.config.bins).to(weight.dtype))
+        features = filterbank(audio.float(), self.config.bins)
+        return self(features.to(self.conv1.weight.dtype))

@@ -30,11 +30,12 @@ def _norm(weight: Tensor) -> Tensor:
 def _joined(conv: nn.Module) -> Tensor:
     if "weight" in conv._parameters:
         weight = conv.weight
-    else:
-        assert isinstance(conv.weight_v, Tensor)
-        weight = conv.weight_v * (conv.weight_g / _norm(conv.weight_v))
-    assert isinstance(weight, Tensor)
-    return weight
+        assert isinstance(weight, Tensor)
+        return weight
+    g, v = conv.weight_g, conv.weight_v
+    assert isinstance(g, Tensor)
+    assert isinstance(v, Tensor)
+    return v * (g / _norm(v))
 
 
 class WeightNormConv1d(nn.Conv1d):
@@ -71,6 +72,7 @@ class WeightNormConvTranspose1d(nn.ConvTranspose1d):
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, inputs, T) -> (B, outputs, T'); `output_size` is not supported."""
         assert output_size is None
+        assert not isinstance(self.padding, str)
         return F.conv_transpose1d(x, _joined(self), self.bias, self.stride, self.padding)
 
 
@@ -78,13 +80,12 @@ WEIGHT_NORMED = (WeightNormConv1d, WeightNormConv2d, WeightNormConvTranspose1d)
 
 
 def fold_weight_norm(module: nn.Module) -> None:
-    """Turns every weight-normed convolution within `module` into a plain one, in place.
+    """Turns every weight-normed convolution within `module` into a plain, frozen one, in place.
 
     The state dict then has `weight` in place of `weight_g` and `weight_v`.
     """
     for conv in module.modules():
         if isinstance(conv, WEIGHT_NORMED) and "weight_v" in conv._parameters:
             weight = _joined(conv).detach()
-            trained = conv.weight_v.requires_grad
             del conv.weight_g, conv.weight_v
-            conv.weight = nn.Parameter(weight, requires_grad=trained)
+            conv.weight = nn.Parameter(weight, requires_grad=False)
