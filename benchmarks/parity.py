@@ -133,9 +133,13 @@ def s1(case: Arrays) -> Iterator[Comparison]:
     # only shows in the longest row.
     limit = max(len(case[f"greedy{i}"]) for i in range(len(texts)))
     for i, row in enumerate(greedy(model, texts, prompt, limit + 1 - len(prompt))):
-        ends = (row == end).nonzero()
-        row = row[: int(ends[0]) if len(ends) else limit][:limit]
-        yield compare(f"greedy{i}", row, case[f"greedy{i}"])
+        yield compare(f"greedy{i}", until_end(row, end, limit), case[f"greedy{i}"])
+
+
+def until_end(row: Tensor, end: int, limit: int) -> Tensor:
+    """Tokens (T,) up to the first end token, which is left out, and `limit` at most."""
+    ends = (row == end).nonzero()
+    return row[: min(int(ends[0]), limit) if len(ends) else limit]
 
 
 def greedy(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.parity import CASES, case_name, compare, main, run_case
+from benchmarks.parity import CASES, case_name, compare, main, run_case, until_end
 
 
 @pytest.mark.slow
@@ -23,6 +23,13 @@ def test_agrees_with_official(name: str, shared: Path) -> None:
 )
 def test_a_file_name_may_add_to_its_cases(stem: str, name: str | None) -> None:
     assert case_name(Path(f"{stem}.npz")) == name
+
+
+def test_a_row_stops_at_its_end_or_the_limit() -> None:
+    row = torch.tensor([4, 5, 9, 6, 9])
+    assert until_end(row, 9, 4).tolist() == [4, 5]
+    assert until_end(row, 9, 1).tolist() == [4]
+    assert until_end(row, 7, 4).tolist() == [4, 5, 9, 6]
 
 
 def test_a_difference_is_seen() -> None:
