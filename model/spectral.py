@@ -65,6 +65,18 @@ def magnitudes(audio: Tensor, fft_samples: int, hop_samples: int, window_samples
     return torch.sqrt(spectrum.real.square() + spectrum.imag.square() + 1e-8)
 
 
+def limit_peak(audio: Tensor) -> Tensor:
+    """Reference audio (batch, samples) as the official models hear it: where it exceeds full scale,
+    it is divided by its peak, but by 2 at most."""
+    return audio / audio.abs().amax(1, keepdim=True).clamp(1.0, 2.0)
+
+
+def reference_spectrogram(audio: Tensor) -> Tensor:
+    """What the official S2 hears of a voice: magnitudes (batch, 1025, samples // 640) of 32 kHz
+    audio (batch, samples) that has been through `limit_peak`."""
+    return magnitudes(audio, 2048, 640, 2048)
+
+
 def log_mel(audio: Tensor, config: MelConfig = MelConfig()) -> Tensor:
     """Natural-log mels (batch, bands, frames), floored at ln 1e-5."""
     linear = magnitudes(audio, config.fft_samples, config.hop_samples, config.window_samples)

@@ -1,11 +1,17 @@
-"""HiFi-GAN generator (arXiv 2010.05646) as the vocoder of GPT-SoVITS v4: mel -> waveform."""
+"""HiFi-GAN generator (arXiv 2010.05646): frames -> waveform.
+
+By itself the vocoder of GPT-SoVITS v4; with a voice, the decoder within S2 of v1 to v2ProPlus.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from model.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
 
 
 @dataclass(frozen=True)
@@ -19,57 +25,97 @@ class GeneratorConfig:
     block_kernels: tuple[int, ...] = (3, 7, 11)
     dilations: tuple[int, ...] = (1, 3, 5)
 
+    @property
+    def hop_samples(self) -> int:
+        """Samples a frame."""
+        return prod(self.rates)
+
+
+def cut(x: Tensor, ends: list[int] | None) -> Tensor:
+    """Zeroes, in place, what stands behind each item's end in (B, C, T); None leaves all.
+
+    What a convolution sees behind an item is then the same in a batch as at the end of a tensor.
+    """
+    for item, end in enumerate(ends or ()):
+        x[item, :, end:] = 0
+    return x
+
 
 class ResBlock(nn.Module):
     """Residual pairs of convolutions, the first of each pair dilated."""
 
-    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        channels: int,
+        kernel: int,
+        dilations: tuple[int, ...],
+        conv: type[nn.Conv1d] = nn.Conv1d,
+    ) -> None:
         super().__init__()
         self.convs1 = nn.ModuleList(
-            nn.Conv1d(channels, channels, kernel, dilation=d, padding=(kernel - 1) * d // 2)
+            conv(channels, channels, kernel, dilation=d, padding=(kernel - 1) * d // 2)
             for d in dilations
         )
         self.convs2 = nn.ModuleList(
-            nn.Conv1d(channels, channels, kernel, padding=(kernel - 1) // 2) for _ in dilations
+            conv(channels, channels, kernel, padding=(kernel - 1) // 2) for _ in dilations
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, ends: list[int] | None = None) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
         for first, second in zip(self.convs1, self.convs2, strict=True):
-            x = x + second(F.leaky_relu(first(F.leaky_relu(x, 0.1)), 0.1))
+            y = first(cut(F.leaky_relu(x, 0.1), ends))
+            x = x + second(cut(F.leaky_relu(y, 0.1), ends))
         return x
 
 
 class Generator(nn.Module):
     """Transposed convolutions up to the sample rate, each followed by residual blocks.
 
-    Plain weights: the official checkpoint is stored with its weight norm removed.
+    Without a voice it has plain weights, since v4's checkpoint is stored with its weight norm
+    removed. With `voice_channels` it is the official decoder within S2: weight-normed, the voice
+    added to its first convolution, no bias in the last.
     """
 
-    def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
+    def __init__(
+        self, config: GeneratorConfig = GeneratorConfig(), voice_channels: int | None = None
+    ) -> None:
         super().__init__()
         c = self.config = config
+        plain = voice_channels is None
+        conv = nn.Conv1d if plain else WeightNormConv1d
+        transposed = nn.ConvTranspose1d if plain else WeightNormConvTranspose1d
         self.conv_pre = nn.Conv1d(c.mels, c.width, 7, padding=3)
+        self.cond = None if voice_channels is None else nn.Conv1d(voice_channels, c.width, 1)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
         channels = c.width
         for rate, kernel in zip(c.rates, c.rate_kernels, strict=True):
             self.ups.append(
-                nn.ConvTranspose1d(
-                    channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2
-                )
+                transposed(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2)
             )
             channels //= 2
-            self.resblocks.extend(ResBlock(channels, k, c.dilations) for k in c.block_kernels)
-        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
+            self.resblocks.extend(ResBlock(channels, k, c.dilations, conv) for k in c.block_kernels)
+        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=plain)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """mel (B, mels, T) -> waveform (B, 1, T * prod(rates)) in [-1, 1]."""
-        x = self.conv_pre(mel)
+    def forward(
+        self, mel: Tensor, voice: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
+        """mel (B, mels, T), voice (B or 1, voice_channels, 1) -> waveform in [-1, 1].
+
+        The waveform is (B, 1, T * prod(rates)). With `lengths` (B,) of right-padded mels, an item's
+        part of it is what the item alone would give, and silence follows; otherwise an item's
+        padding is heard in its last frames.
+        """
+        ends = None if lengths is None else lengths.tolist()
+        x = self.conv_pre(mel if ends is None else cut(mel.clone(), ends))
+        if self.cond is not None:
+            x = x + self.cond(voice)
         kernels = len(self.config.block_kernels)
-        for i, up in enumerate(self.ups):
-            x = up(F.leaky_relu(x, 0.1))
+        for i, (up, rate) in enumerate(zip(self.ups, self.config.rates, strict=True)):
+            x = up(cut(F.leaky_relu(x, 0.1), ends))
+            ends = ends and [end * rate for end in ends]
             blocks = self.resblocks[i * kernels : (i + 1) * kernels]
-            x = sum(block(x) for block in blocks) / kernels
+            x = sum(block(x, ends) for block in blocks) / kernels
         # The last slope is 0.01, unlike all others.
-        return self.conv_post(F.leaky_relu(x, 0.01)).tanh()
+        x = self.conv_post(cut(F.leaky_relu(x, 0.01), ends))
+        return cut(x, ends).tanh()

@@ -3,49 +3,26 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.s2.masks import length_mask
-
-
-class WeightNormConv(nn.Module):
-    """ "Same" 1-d convolution with weight = g * v / |v|, stored as `weight_g` and `weight_v`.
-
-    torch's own parametrisation names the two differently from official checkpoints.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
-        super().__init__()
-        plain = nn.Conv1d(inputs, outputs, kernel)
-        assert plain.bias is not None
-        self.padding = (kernel - 1) // 2 * dilation
-        self.dilation = dilation
-        self.bias = nn.Parameter(plain.bias.detach().clone())
-        self.weight_g = nn.Parameter(plain.weight.detach().norm(dim=(1, 2), keepdim=True))
-        self.weight_v = nn.Parameter(plain.weight.detach().clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, T) -> (B, outputs, T)."""
-        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(1, 2), keepdim=True))
-        return F.conv1d(x, weight, self.bias, padding=self.padding, dilation=self.dilation)
+from model.weight_norm import WeightNormConv1d
 
 
 class WN(nn.Module):
     """Stack of gated convolutions; each layer adds its part of the voice before the gate."""
 
-    def __init__(
-        self, hidden: int, kernel: int, layers: int, voice_channels: int, dilation_rate: int = 1
-    ) -> None:
+    def __init__(self, hidden: int, kernel: int, layers: int, voice_channels: int) -> None:
         super().__init__()
         self.hidden = hidden
-        self.cond_layer = WeightNormConv(voice_channels, 2 * hidden * layers)
+        self.cond_layer = WeightNormConv1d(voice_channels, 2 * hidden * layers, 1)
         self.in_layers = nn.ModuleList(
-            WeightNormConv(hidden, 2 * hidden, kernel, dilation_rate**i) for i in range(layers)
+            WeightNormConv1d(hidden, 2 * hidden, kernel, padding=kernel // 2) for _ in range(layers)
         )
         # Half of a layer's output goes on to the next, half to the sum; the last has no next.
         self.res_skip_layers = nn.ModuleList(
-            WeightNormConv(hidden, 2 * hidden if i < layers - 1 else hidden) for i in range(layers)
+            WeightNormConv1d(hidden, 2 * hidden if i < layers - 1 else hidden, 1)
+            for i in range(layers)
         )
 
     def forward(self, x: Tensor, mask: Tensor, voice: Tensor) -> Tensor:
@@ -64,7 +41,7 @@ class WN(nn.Module):
 
 
 class WaveNetEncoder(nn.Module):
-    """`wns1`: projection in, WN, projection out."""
+    """`wns1` and `enc_q`: projection in, WN, projection out."""
 
     def __init__(
         self,

@@ -9,9 +9,11 @@ from model.spectral import (
     MEL_FLOOR,
     MelConfig,
     denormalise_mel,
+    limit_peak,
     log_mel,
     magnitudes,
     normalise_mel,
+    reference_spectrogram,
 )
 
 
@@ -32,6 +34,16 @@ def test_magnitude_of_a_tone() -> None:
     assert bins[40].item() == pytest.approx(256, rel=1e-4)
     assert bins[39].item() == pytest.approx(128, rel=1e-3)
     assert bins[60].item() < 0.01
+
+
+def test_reference_of_a_second() -> None:
+    assert reference_spectrogram(torch.rand(2, 32_000) - 0.5).shape == (2, 1025, 50)
+
+
+def test_only_what_is_too_loud_is_limited() -> None:
+    audio = torch.tensor([[0.5, -0.2], [0.3, -1.6], [5.0, 1.0]])
+    expected = torch.tensor([[0.5, -0.2], [0.1875, -1.0], [2.5, 0.5]])
+    assert torch.allclose(limit_peak(audio), expected)
 
 
 def test_silence_is_the_floor() -> None:

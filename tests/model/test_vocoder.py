@@ -1,5 +1,6 @@
 """The HiFi-GAN vocoder."""
 
+import pytest
 import torch
 
 from model.vocoder import Generator, GeneratorConfig
@@ -15,8 +16,25 @@ def test_a_frame_becomes_the_product_of_the_rates() -> None:
 
 
 def test_official_rates_make_480_samples() -> None:
-    rates = GeneratorConfig().rates
-    assert torch.tensor(rates).prod() == 480
+    assert GeneratorConfig().hop_samples == 480
+
+
+@pytest.mark.parametrize("voice_channels", [None, 3])
+@torch.no_grad()
+def test_lengths_keep_padding_out(voice_channels: int | None) -> None:
+    """An item of a padded batch sounds as it does alone, to its last sample."""
+    torch.manual_seed(0)
+    model = Generator(TINY, voice_channels).eval()
+    mel = torch.randn(2, 5, 9)
+    before = mel.clone()
+    voice = None if voice_channels is None else torch.randn(2, voice_channels, 1)
+    audio = model(mel, voice, torch.tensor([9, 4]))
+    assert torch.equal(mel, before)
+    alone = model(mel[1:, :, :4], None if voice is None else voice[1:])
+    assert torch.allclose(audio[1:, :, :32], alone, atol=1e-6)
+    assert not audio[1, :, 32:].any()
+    heard = model(mel, voice)[1:, :, :32]
+    assert not torch.allclose(heard, alone, atol=1e-4)
 
 
 def test_distant_frames_do_not_matter() -> None:
