@@ -27,6 +27,7 @@ class StoredVoice:
     sample_hash: str
     source: str  # the name of the file it was made from
     added: str  # ISO date and time
+    transcript: str = ""  # what is said in the sample, "" where nobody wrote it down
 
 
 class Library:
@@ -36,7 +37,14 @@ class Library:
         self._folder = folder
 
     def add(
-        self, name: str, sample: bytes, seconds: float, sample_rate: int, source: str, added: str
+        self,
+        name: str,
+        sample: bytes,
+        seconds: float,
+        sample_rate: int,
+        source: str,
+        added: str,
+        transcript: str = "",
     ) -> StoredVoice:
         """Registers a voice under a name that is free; it is there whole or not at all."""
         folder = self._folder / valid_name(name)
@@ -45,7 +53,9 @@ class Library:
                 f"A voice named {name} exists; choose another name, or remove it first with: "
                 f"voxloom voices remove {name}"
             )
-        voice = StoredVoice(name, seconds, sample_rate, hash_bytes(sample), source, added)
+        voice = StoredVoice(
+            name, seconds, sample_rate, hash_bytes(sample), source, added, transcript
+        )
         temporary = self._folder / f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
             write_whole(temporary / SAMPLE, sample)
