@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.clips import Model, Output, Sample
-from model.engine import Engine, Request
+from model import speaking
+from model.engine import Engine
+from model.speaking import Request
 from model.text import speak_text
 
 
@@ -41,7 +43,7 @@ def render_voice(engine: Engine, lines: Sequence[str], sample: Sample) -> Output
     """
     started = time.perf_counter()
     requests = [Request(speak_text(line).phones, number) for number, line in enumerate(lines)]
-    reference = engine.reference(sample.audio, sample.sample_rate)
+    reference = engine.reference([speaking.Sample(sample.audio, sample.sample_rate)])
     renderings = engine.render(requests, reference)
     wall = time.perf_counter() - started
     cut = tuple(i for i, rendering in enumerate(renderings) if not rendering.complete)

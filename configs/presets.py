@@ -54,12 +54,17 @@ class Presets(Strict):
     pauses: PausesPreset
 
 
-def load_presets(path: Path | None = None) -> Presets:
+def load_presets(path: Path | None = None, official: str = "") -> Presets:
     """The shipped presets, overlaid value by value with the user's YAML file.
 
-    Raises UsageError naming the file and the field that is wrong.
+    `official` is the version of an official model ("v4"), "" for the built-in voice. Raises
+    UsageError naming the file and the field that is wrong.
     """
     values = {name: _read(SHIPPED / f"{name}.yaml") for name in Presets.model_fields}
+    if official:
+        sections = _read(SHIPPED / "official.yaml")
+        own = sections.get(official, {})
+        values["voice"] = {k: v for k, v in sections.items() if not isinstance(v, dict)} | own
     if path is not None:
         for name, section in _read(path).items():
             if isinstance(section, dict) and name in values:

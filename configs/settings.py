@@ -28,6 +28,11 @@ class Settings(BaseSettings):
     batch_size: int = Field(default=64, ge=1, le=512, description="utterances in one unit of work")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     offline: bool = Field(default=True, description="keep libraries from asking a model hub")
+    whisper: str = Field(
+        default="",
+        description="Whisper model that writes down what voice samples say: a folder of "
+        "faster-whisper's format, or the name of one that is on this machine; by default any",
+    )
     prefect_timeout: float = Field(
         default=180.0, gt=0, description="seconds that Prefect's embedded API may take to start"
     )
@@ -39,6 +44,11 @@ class Settings(BaseSettings):
     @property
     def voices(self) -> Path:
         return self.home / "voices"
+
+    @property
+    def models(self) -> Path:
+        """Official and fine-tuned models, beside the built-in one."""
+        return self.home / "models"
 
     @property
     def runs(self) -> Path:

@@ -20,7 +20,7 @@ from flows.work import (
 from tasks.package import Packed
 
 if TYPE_CHECKING:
-    from model.engine import Engine
+    from model.speaking import VoiceEngine
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Delivered:
 def make_audiobook(
     order: Order,
     console: Console,
-    load_engine: Callable[[Settings], "Engine"],
+    load_engine: Callable[[Settings], "VoiceEngine"],
 ) -> Delivered:
     """Makes the audiobook, or what is missing of it.
 

@@ -6,18 +6,18 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from configs.errors import UsageError, UserError
+from flows.models_cli import models_app
+from flows.start import start as _start
+from flows.start import terminal as _terminal
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from configs.settings import Settings
+    from tasks.voices import AskedVoice
 
 INTERRUPTED = 130
 DAY_SECONDS = 86400.0
@@ -43,6 +43,7 @@ app = typer.Typer(
 voices_app = typer.Typer(help="Voices registered by name.")
 store_app = typer.Typer(help="The store of takes: what is spoken is kept.")
 app.add_typer(voices_app, name="voices", rich_help_panel="Keep")
+app.add_typer(models_app, name="models", rich_help_panel="Keep")
 app.add_typer(store_app, name="store", rich_help_panel="Keep")
 
 
@@ -65,11 +66,30 @@ def _app(
 
 
 VoiceOption = Annotated[
-    str,
+    list[str],
     typer.Option(
         "--voice",
         metavar="SAMPLE",
-        help="Audio file with 3 s or more of one person's clear speech, or a registered name.",
+        help="Audio file with 3 s or more of one person's clear speech, or a registered name. "
+        "Given several times, the samples' voices are averaged where the model can.",
+        rich_help_panel="Voice",
+    ),
+]
+TranscriptOption = Annotated[
+    str | None,
+    typer.Option(
+        "--transcript",
+        metavar="TEXT|FILE",
+        help="What the (first) sample says, for models that want to know; recognised by default.",
+        rich_help_panel="Voice",
+    ),
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR",
+        help="An installed model or a model's folder; the built-in voice by default.",
         rich_help_panel="Voice",
     ),
 ]
@@ -121,10 +141,12 @@ def audiobook(
         typer.Option(
             "--language",
             metavar="TAG",
-            help="Read in this language, whatever the book says; so far en only.",
+            help="Read in this language, whatever the book says.",
             rich_help_panel="What",
         ),
     ] = "",
+    transcript: TranscriptOption = None,
+    model: ModelOption = "",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     debug: DebugOption = False,
@@ -144,14 +166,18 @@ def audiobook(
     """
     from configs.presets import load_presets
 
-    presets = load_presets(config)
+    load_presets(config)  # says what is wrong with it before anything else
     settings = _start()
     from flows.audiobook import make_audiobook
     from flows.progress import spoken_time
-    from flows.work import Order, builtin_engine
+    from flows.work import Order, engine_of
+    from tasks.engines import choose_model
 
-    order = Order(book, voice, out, chapters, language, seed, presets, settings)
-    made = make_audiobook(order, _terminal(), builtin_engine)
+    chosen = choose_model(model, settings.models)
+    presets = load_presets(config, chosen.official)
+    asked = _asked_voice(voice, transcript)
+    order = Order(book, asked, out, chapters, language, seed, presets, settings, chosen)
+    made = make_audiobook(order, _terminal(), engine_of(chosen))
     _terminal().print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
     if made.flawed:
         _terminal().print(
@@ -187,6 +213,18 @@ def speak(
             rich_help_panel="What",
         ),
     ] = None,
+    language: Annotated[
+        str,
+        typer.Option(
+            "--language",
+            metavar="TAG",
+            help="The text's language: en, zh, yue, ja, ko, or auto for each stretch its own. By "
+            "default en with the built-in voice, else auto.",
+            rich_help_panel="What",
+        ),
+    ] = "",
+    transcript: TranscriptOption = None,
+    model: ModelOption = "",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     debug: DebugOption = False,
@@ -209,12 +247,18 @@ def speak(
         raise UsageError("--lines makes one file a line: give --out DIR")
     if output is not None and output.suffix.lower() not in ("", ".wav"):
         raise UsageError(f"{output} can't be written: the format is WAV, so give -o FILE.wav")
-    presets = load_presets(config)
+    load_presets(config)  # says what is wrong with it before anything else
     settings = _start()
     from flows.progress import RunProgress, spoken_time
     from flows.speak import lines_of, numbered, speak
-    from flows.work import builtin_engine, check_folder, remembered_speed
+    from flows.work import check_folder, engine_of, remembered_speed
+    from tasks.engines import check_language, choose_model
 
+    chosen = choose_model(model, settings.models)
+    language = language or ("auto" if chosen.official else "en")
+    check_language(chosen, language)
+    presets = load_presets(config, chosen.official)
+    asked = _asked_voice(voice, transcript)
     if lines is not None and out is not None:
         texts = lines_of(lines)
         targets = numbered(out, len(texts))
@@ -224,7 +268,18 @@ def speak(
         check_folder(output.absolute().parent)
     progress = RunProgress(_terminal(), remembered_speed(settings))
     with progress.shown():
-        seconds = speak(texts, targets, voice, seed, presets, settings, builtin_engine, progress)
+        seconds = speak(
+            texts,
+            targets,
+            asked,
+            language,
+            chosen.inventory,
+            seed,
+            presets,
+            settings,
+            engine_of(chosen),
+            progress,
+        )
     where = targets[0] if text is not None else f"{out}: {len(targets)} files"
     _terminal().print(f"[green]{where}[/], {spoken_time(seconds)} of speech")
 
@@ -233,14 +288,19 @@ def speak(
 def voices_add(
     name: Annotated[str, typer.Argument(help="What to call the voice.")],
     sample: Annotated[Path, typer.Argument(help="Audio file with 3 s or more of clear speech.")],
+    transcript: Annotated[
+        str | None,
+        typer.Option("--transcript", metavar="TEXT|FILE", help="What the sample says."),
+    ] = None,
     debug: DebugOption = False,
 ) -> None:
     """Register a voice under a name."""
     settings = _start()
     from storage.library import Library
-    from tasks.voices import register_voice
+    from tasks.voices import read_transcript, register_voice
 
-    voice = register_voice(name, sample, Library(settings.voices))
+    said = "" if transcript is None else read_transcript(transcript)
+    voice = register_voice(name, sample, Library(settings.voices), said)
     typer.echo(f"{voice.name}: {voice.seconds:.1f} s at {voice.sample_rate} Hz")
 
 
@@ -279,6 +339,7 @@ def voices_show(
     typer.echo(f"rate      {voice.sample_rate} Hz")
     typer.echo(f"from      {voice.source}")
     typer.echo(f"added     {voice.added}")
+    typer.echo(f"says      {voice.transcript or 'not written down'}")
     typer.echo(f"sha256    {voice.sample_hash}")
 
 
@@ -390,25 +451,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
 
 
-def _start() -> "Settings":
-    """Settings and logging of a command."""
-    from configs.settings import load_settings
-    from flows.logs import log_to
+def _asked_voice(samples: Sequence[str], transcript: str | None) -> "AskedVoice":
+    from tasks.voices import AskedVoice, read_transcript
 
-    settings = load_settings()
-    log_to(settings.log_file, settings.log_level, _terminal())
-    if settings.offline:
-        os.environ.update(
-            HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1"
-        )
-    return settings
-
-
-@cache
-def _terminal() -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
+    said = None if transcript is None else read_transcript(transcript)
+    return AskedVoice(tuple(samples), said)
 
 
 def _interrupted() -> int:
@@ -456,3 +503,7 @@ def _size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

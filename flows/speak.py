@@ -20,16 +20,16 @@ from storage.objects import ObjectStore
 from tasks.assemble import assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import write_bytes
+from tasks.hearing import hear
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Block, Chapter
 from tasks.render import Line, render_takes
 from tasks.takes import Take, decode_take, take_key
-from tasks.voices import find_voice
+from tasks.voices import AskedVoice, find_voices
 
 if TYPE_CHECKING:
-    from model.engine import Engine
+    from model.speaking import VoiceEngine
 
-LANGUAGE = "en"
 HEAD_SECONDS, TAIL_SECONDS = 0.1, 0.2
 NOTHING_SECONDS = 0.3  # silence for a text without anything to speak
 
@@ -39,27 +39,31 @@ log = logging.getLogger(__name__)
 def speak(
     texts: Sequence[str],
     outs: Sequence[Path],
-    voice: str,
+    voice: AskedVoice,
+    language: str,
+    inventory: str,
     seed: int,
     presets: Presets,
     settings: Settings,
-    load_engine: Callable[[Settings], "Engine"],
+    load_engine: Callable[[Settings], "VoiceEngine"],
     progress: RunProgress,
 ) -> float:
     """Speaks each text into its WAV file (mono, 16 bits); returns the seconds of sound written.
 
     A text without anything to speak becomes a short silence, so that every text has its file.
     """
-    from model.engine import Sampling
+    from model.sampling import Sampling
 
-    found = find_voice(voice, Library(settings.voices))
+    voices = find_voices(voice, Library(settings.voices))
     pauses = Pauses(**presets.pauses.model_dump())
     plans = [
-        plan_chapter(number, Chapter("", (Block("paragraph", text),)), pauses, LANGUAGE)
+        plan_chapter(number, Chapter("", (Block("paragraph", text),)), pauses, language, inventory)
         for number, text in enumerate(texts)
     ]
     progress.stage("Loading the voice model")
     engine = load_engine(settings)
+    progress.stage("Listening to the voice sample")
+    heard = hear(voices, engine.hearing, language, settings.whisper)
     sampling = Sampling(**presets.voice.model_dump())
     store = ObjectStore(settings.store_url)
 
@@ -67,14 +71,19 @@ def speak(
         return take_key(
             utterance.phones,
             utterance.language,
-            found.content_hash,
+            heard.content_hash,
             engine.content_hash,
             asdict(sampling),
             seed,
+            utterance.characters,
         )
 
     keyed = [[(utterance, key(utterance)) for utterance in plan] for plan in plans]
-    lines = {key: Line(key, utterance.phones) for plan in keyed for utterance, key in plan}
+    lines = {
+        key: Line(key, utterance.phones, utterance.characters)
+        for plan in keyed
+        for utterance, key in plan
+    }
     missing = [lines[key] for key in store.missing(lines)]
     phones = sum(len(line.phones) for line in missing)
     progress.expect(sum(len(line.phones) for line in lines.values()), phones)
@@ -82,7 +91,7 @@ def speak(
     failures: dict[str, str] = {}
     if missing:
         progress.stage("Speaking")
-        reference = engine.reference(found.audio, found.sample_rate)
+        reference = engine.reference(heard.samples, heard.prompt)
         for batch in make_batches(missing, lambda line: len(line.phones), settings.batch_size):
             failures |= render_takes(
                 batch,

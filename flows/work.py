@@ -26,6 +26,8 @@ from storage.runs import Run, Runs
 from tasks.assemble import ChapterAudio, assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import disk_error, write_bytes
+from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine
+from tasks.hearing import hear
 from tasks.master import BookLevel, book_level
 from tasks.package import Packed, package_m4b
 from tasks.plan import Pauses, Utterance, plan_chapter
@@ -35,15 +37,14 @@ from tasks.report import ChapterReport, IncompleteTake, Mastering, build_report,
 from tasks.report import Run as RunReport
 from tasks.subtitles import book_cues, write_srt, write_vtt
 from tasks.takes import Take, decode_take, take_key
-from tasks.voices import Voice, find_voice
+from tasks.voices import AskedVoice, Voice, find_voices
 
 if TYPE_CHECKING:
-    from model.engine import Engine
+    from model.speaking import VoiceEngine
 
 PHONES_PER_CHARACTER = 0.9  # for the first estimate, before the text is read aloud inside
 ASSUMED_SPEED = 60.0  # phones a second, for the very first run on a machine
 LANGUAGE = "en"  # where neither the user nor the book says
-MODEL_NAME = "Voxloom built-in voice"
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +53,18 @@ log = logging.getLogger(__name__)
 class Order:
     """What the user asks for.
 
-    `voice` is a path or a registered name, `chapters` like 1-3,5 or "" for all, `language` a BCP 47
-    tag or "" for the book's own.
+    `chapters` is like 1-3,5 or "" for all, `language` a BCP 47 tag or "" for the book's own.
     """
 
     book: Path
-    voice: str
+    voice: AskedVoice
     out: Path
     chapters: str
     language: str
     seed: int
     presets: Presets
     settings: Settings
+    model: ChosenModel = BUILT_IN
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Plan:
     """What shall be spoken: the chosen chapters' utterances by chapter number (from 0)."""
 
     book: Book
-    voice: Voice
+    language: str
+    voices: tuple[Voice, ...]
     chapters: dict[int, list[Utterance]]
     warnings: tuple[str, ...]
 
@@ -91,31 +93,36 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     )
     guess = round(characters * PHONES_PER_CHARACTER)
     progress.expect(guess, guess)
-    voice = find_voice(order.voice, Library(order.settings.voices))
+    voices = find_voices(order.voice, Library(order.settings.voices))
     check_folder(order.out)
     language = order.language or book.language
     if language.lower() in ("", "und", "mul", "zxx"):  # the book does not say
         language = LANGUAGE
+    check_language(order.model, language)
     progress.stage("Planning what to say")
     pauses = Pauses(**order.presets.pauses.model_dump())
     chapters: dict[int, list[Utterance]] = {}
     warnings = list(book.warnings)
     for number in numbers:
-        utterances = plan_chapter(number, book.chapters[number], pauses, language)
+        utterances = plan_chapter(
+            number, book.chapters[number], pauses, language, order.model.inventory
+        )
         if utterances:
             chapters[number] = utterances
         else:
             warnings.append(f"Chapter {number + 1} has nothing to be spoken and is left out.")
     if not chapters:
         raise UserError(f"{order.book} has no text that could be spoken in the chosen chapters.")
-    return Plan(book, voice, chapters, tuple(warnings))
+    return Plan(book, language, voices, chapters, tuple(warnings))
 
 
 class Work:
     """The steps of one book. Nothing here knows of Prefect; each step is called by the flow."""
 
-    def __init__(self, order: Order, plan: Plan, engine: "Engine", progress: RunProgress) -> None:
-        from model.engine import Sampling
+    def __init__(
+        self, order: Order, plan: Plan, engine: "VoiceEngine", progress: RunProgress
+    ) -> None:
+        from model.sampling import Sampling
 
         self.plan = plan
         self._order = order
@@ -126,22 +133,25 @@ class Work:
         self._store = ObjectStore(order.settings.store_url)
         self._failures: dict[str, str] = {}
         self._made = 0
+        progress.stage("Listening to the voice sample")
+        self._heard = hear(plan.voices, engine.hearing, plan.language, order.settings.whisper)
         sampling = asdict(self._sampling)
         self._keys = {
             (utterance.chapter, utterance.index): take_key(
                 utterance.phones,
                 utterance.language,
-                plan.voice.content_hash,
+                self._heard.content_hash,
                 engine.content_hash,
                 sampling,
                 order.seed,
+                utterance.characters,
             )
             for utterance in self._utterances()
         }
         self._id = content_key(
             {
                 "book": hash_bytes(order.book.read_bytes()),
-                "voice": plan.voice.content_hash,
+                "voice": self._heard.content_hash,
                 "model": engine.content_hash,
                 "chapters": list(plan.chapters),
                 "seed": order.seed,
@@ -151,7 +161,7 @@ class Work:
         self._folder = order.settings.work / self._id
         self._record("running")
         lines = {
-            self._key(utterance): Line(self._key(utterance), utterance.phones)
+            self._key(utterance): Line(self._key(utterance), utterance.phones, utterance.characters)
             for utterance in self._utterances()
         }
         missing = [lines[key] for key in self._store.missing(lines)]
@@ -163,8 +173,7 @@ class Work:
         phones = sum(len(line.phones) for line in lines.values())
         progress.expect(phones, sum(len(line.phones) for line in missing))
         if missing:
-            progress.stage("Listening to the voice sample")
-            self._reference = engine.reference(plan.voice.audio, plan.voice.sample_rate)
+            self._reference = engine.reference(self._heard.samples, self._heard.prompt)
         progress.pace.start()
 
     @property
@@ -226,8 +235,8 @@ class Work:
             ],
             sample_rate=self._engine.sample_rate,
             gain_db=level.gain_db,
-            voice_name=self.plan.voice.name,
-            model_name=MODEL_NAME,
+            voice_name=self.plan.voices[0].name,
+            model_name=self._order.model.title,
             out=self._path(".m4b"),
             on_progress=self._progress.fraction,
         )
@@ -269,8 +278,12 @@ class Work:
             offset += chapter.audio.samples
         return build_report(
             book=self.plan.book,
-            voice={"name": self.plan.voice.name, "content_hash": self.plan.voice.content_hash},
-            model={"name": MODEL_NAME, "content_hash": self._engine.content_hash},
+            voice={
+                "name": self.plan.voices[0].name,
+                "content_hash": self._heard.content_hash,
+                "prompt": " ".join(self._heard.prompt.phones) if self._heard.prompt else "",
+            },
+            model={"name": self._order.model.title, "content_hash": self._engine.content_hash},
             chapters=[
                 ChapterReport(
                     title=self.plan.book.chapters[chapter.number].title,
@@ -347,7 +360,7 @@ class Work:
                 id=self._id,
                 title=self.title,
                 book=str(self._order.book),
-                voice=self._order.voice,
+                voice=self._order.voice.label,
                 out=str(self._order.out),
                 state=state,
                 started=self._started,
@@ -365,11 +378,16 @@ class AssembledChapter:
     flawed: tuple[tuple[Utterance, str], ...]
 
 
-def builtin_engine(settings: Settings) -> "Engine":
+def builtin_engine(settings: Settings) -> "VoiceEngine":
     """The voice model that the project carries."""
-    from model.engine import Engine
+    return load_engine(BUILT_IN, settings.threads)
 
-    return Engine.load(threads=settings.threads)
+
+def engine_of(model: ChosenModel) -> Callable[[Settings], "VoiceEngine"]:
+    """What loads the engine of a model."""
+    if model is BUILT_IN:
+        return builtin_engine
+    return lambda settings: load_engine(model, settings.threads)
 
 
 def file_stem(title: str) -> str:

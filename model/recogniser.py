@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 
 import torch
 import torchaudio
@@ -25,6 +26,7 @@ AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T
 """
 PHONES = (SILENCE, *_NAMES.split())
 """Classes of the phone classifier: ARPAbet without stress."""
+_COMMA_FRAMES = 12  # 0.24 s
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,30 @@ class Recogniser(nn.Module):
             x = layer(x)
         x = (self.norm(x).float() - self.mean) / self.deviation
         return x.transpose(1, 2)
+
+
+@torch.inference_mode()
+def heard_phones(recogniser: Recogniser, audio: Tensor) -> tuple[str, ...]:
+    """Phones of the front-end's inventory for English speech (samples,) at 16 kHz, at most 30 s.
+
+    The likeliest phone of each frame, runs taken together; flickers of one frame are dropped, and a
+    longer silence is a comma. Which vowel is stressed is not heard: "AH" and "ER" are taken as
+    unstressed, being mostly so, all others as stressed.
+    """
+    best = recogniser.phones(recogniser.features(audio[None]))[0].argmax(0).tolist()
+    runs = [(number, len(list(run))) for number, run in groupby(best)]
+    heard: list[str] = []
+    for number, frames in runs:
+        phone = PHONES[number]
+        if phone == SILENCE:
+            if frames >= _COMMA_FRAMES and heard and heard[-1] != ",":
+                heard.append(",")
+        elif frames > 1:
+            stressed = "" if phone[0] not in "AEIOU" else "0" if phone in ("AH", "ER") else "1"
+            heard.append(phone + stressed)
+    if heard and heard[-1] == ",":
+        heard.pop()
+    return (*heard, ".") if heard else ()
 
 
 def _sinusoids(length: int, width: int) -> Tensor:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from configs.errors import UserError
-from model.text import LANGUAGES, speak_text, with_end
+from model.speaking import Characters, spoken_line
+from model.text import LANGUAGES, Spoken, speak_text, with_end
 from model.text.marks import ENDS, PAUSES
 from tasks.sentences import Span, halve, sentence_spans
 
@@ -52,6 +53,7 @@ class Utterance:
     language: str
     pause_after: float
     kind: str
+    characters: tuple[Characters, ...] = ()  # of Chinese
 
 
 def split_utterances(text: str) -> list[Span]:
@@ -84,13 +86,18 @@ def _cut(text: str, span: Span, longest: int) -> list[Span]:
 
 
 def plan_chapter(
-    number: int, chapter: "Chapter", pauses: Pauses, language: str = "en"
+    number: int,
+    chapter: "Chapter",
+    pauses: Pauses,
+    language: str = "en",
+    inventory: str = "v2",
 ) -> list[Utterance]:
     """Utterances of a chapter in order.
 
     The title is spoken first unless the chapter's first blocks already say it. Text with nothing
     to say (ornaments, foreign script) makes no utterance, but the pause after it is kept. `number`
-    counts from 0. Raises UserError for a language that has no text front-end.
+    counts from 0, phones are of the `inventory` of v1 or v2. Raises UserError for a language that
+    has no text front-end.
     """
     if language.split("-")[0].lower() not in LANGUAGES:
         raise UserError(
@@ -108,19 +115,19 @@ def plan_chapter(
         spans = split_utterances(text)
         for span in spans:
             last = span == spans[-1]
-            pieces = _fitting(text, span, language)
-            for piece, (printed, phones) in enumerate(pieces):
-                pause = pauses.sentence if phones[-1:] in _SENTENCE_ENDS else pauses.clause
+            pieces = _fitting(text, span, language, inventory)
+            for piece, (printed, spoken) in enumerate(pieces):
+                ended = spoken.phones[-1:] in _SENTENCE_ENDS
+                pause, close = (pauses.sentence if ended else pauses.clause), _going_on
                 if last and piece == len(pieces) - 1:
-                    pause = after
-                    phones = phones if phones[-1:] == (",",) else with_end(phones)
-                elif phones and phones[-1] not in PAUSES:
-                    phones = (*phones, ",")
-                if not phones:
+                    pause, close = after, _at_end
+                phones, characters = spoken_line(spoken, close)
+                if PAUSES.issuperset(phones):
                     _lengthen(planned, pause)
                     continue
+                index = len(planned)
                 planned.append(
-                    Utterance(number, len(planned), printed, phones, language, pause, kind)
+                    Utterance(number, index, printed, phones, language, pause, kind, characters)
                 )
         if not spans:
             _lengthen(planned, after)
@@ -144,16 +151,24 @@ def _pause_after_block(kind: str, follower: str, pauses: Pauses) -> float:
     return pauses.paragraph
 
 
-def _fitting(text: str, span: Span, language: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Printed text and phones for the parts of a span.
+def _going_on(phones: tuple[str, ...]) -> tuple[str, ...]:
+    return (*phones, ",") if phones and phones[-1] not in PAUSES else phones
+
+
+def _at_end(phones: tuple[str, ...]) -> tuple[str, ...]:
+    return phones if phones[-1:] == (",",) else with_end(phones)
+
+
+def _fitting(text: str, span: Span, language: str, inventory: str) -> list[tuple[str, Spoken]]:
+    """Printed text and what is said for the parts of a span.
 
     Numbers can be much longer spoken than printed, so parts with too many phones are cut again.
     """
     printed = text[span[0] : span[1]]
-    phones = speak_text(printed, language).phones
-    if len(phones) > LONGEST_PHONES and (halves := halve(text, span, _LEAST_DENSE)):
-        return [part for half in halves for part in _fitting(text, half, language)]
-    return [(printed, phones)]
+    spoken = speak_text(printed, language, inventory)
+    if len(spoken.phones) > LONGEST_PHONES and (halves := halve(text, span, _LEAST_DENSE)):
+        return [part for half in halves for part in _fitting(text, half, language, inventory)]
+    return [(printed, spoken)]
 
 
 def _says_title(title: str, blocks: Iterable["Block"], language: str) -> bool:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from storage.objects import ObjectStore
 from tasks.takes import Take, dequantize, encode_take, find_problem, quantize, rank, take_seed
 
 if TYPE_CHECKING:
-    from model.engine import Engine, Reference, Rendering, Sampling
+    from model.sampling import Sampling
+    from model.speaking import Characters, Rendering, VoiceEngine
 
 ATTEMPTS = 3  # the first rendering and two more with other seeds
 RETRY_TOP_K = 5  # candidates for a token in those two: with one, another seed says the same again
@@ -21,16 +22,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Line:
-    """What the renderer has to know of an utterance: its key and what is said."""
+    """What the renderer has to know of an utterance: its key, and what is said."""
 
     key: str
     phones: tuple[str, ...]
+    characters: "tuple[Characters, ...]" = ()
 
 
 def render_takes(
     lines: Sequence[Line],
-    engine: "Engine",
-    reference: "Reference",
+    engine: "VoiceEngine",
+    reference: Any,
     sampling: "Sampling",
     store: ObjectStore,
     on_take: Callable[[Line, Take], None],
@@ -87,17 +89,19 @@ def _take(rendering: "Rendering", sample_rate: int, phones: Sequence[str], attem
 def _render(
     lines: Sequence[Line],
     attempt: int,
-    engine: "Engine",
-    reference: "Reference",
+    engine: "VoiceEngine",
+    reference: Any,
     sampling: "Sampling",
     done: Callable[[Line, "Rendering"], None],
 ) -> Mapping[str, str]:
     """Renders lines in one batch; when the engine fails at it, those left one by one."""
-    from model.engine import Request
+    from model.speaking import Request
 
     if not lines:
         return {}
-    requests = [Request(line.phones, take_seed(line.key, attempt)) for line in lines]
+    requests = [
+        Request(line.phones, take_seed(line.key, attempt), line.characters) for line in lines
+    ]
     left = dict(enumerate(lines))
 
     def told(number: int, rendering: "Rendering") -> None:

@@ -6,7 +6,7 @@ from model.text.abbreviations import stop_ends_sentence
 
 Span = tuple[int, int]
 
-_CLOSERS = "\"'”’»)\\]\u2060"
+_CLOSERS = "\"'”’»)\\]」』）】》\u2060"
 # a run of marks that may end a sentence, with the quotes and brackets that close after it
 _END = re.compile(rf"(?:\.(?:\s\.)+|[.!?…。！？]+)[.!?…。！？{_CLOSERS}]*")
 _WIDE_END = re.compile("[。！？]")

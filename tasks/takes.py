@@ -8,12 +8,16 @@ import io
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
 from storage.keys import content_key
+
+if TYPE_CHECKING:
+    from model.speaking import Characters
 
 TAKE_VERSION = "1"  # changes when the same model and settings would give another take
 
@@ -44,19 +48,21 @@ def take_key(
     model_hash: str,
     sampling: Mapping[str, float],
     seed: int,
+    characters: Sequence["Characters"] = (),
 ) -> str:
     """The key of an utterance's take: the hash of everything that decides its bytes."""
-    return content_key(
-        {
-            "step": f"take {TAKE_VERSION}",
-            "phones": list(phones),
-            "language": language,
-            "voice": voice_hash,
-            "model": model_hash,
-            "sampling": dict(sampling),
-            "seed": seed,
-        }
-    )
+    values = {
+        "step": f"take {TAKE_VERSION}",
+        "phones": list(phones),
+        "language": language,
+        "voice": voice_hash,
+        "model": model_hash,
+        "sampling": dict(sampling),
+        "seed": seed,
+    }
+    if characters:
+        values["characters"] = [asdict(run) for run in characters]
+    return content_key(values)
 
 
 def take_seed(key: str, attempt: int = 0) -> int:

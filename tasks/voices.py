@@ -1,6 +1,7 @@
 """Voices: a sample file or a registered name becomes clean sound with a content hash."""
 
-from dataclasses import dataclass
+import errno
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,22 @@ from storage.library import Library, StoredVoice, valid_name
 from tasks.audio_in import load_sample
 from tasks.takes import decode_flac, dequantize, encode_flac, quantize
 
+_MAX_TRANSCRIPT_BYTES = 100_000
+_NO_PATH = (errno.ENAMETOOLONG, errno.EINVAL)  # what stat says of a text that no path can be
+
+
+@dataclass(frozen=True)
+class AskedVoice:
+    """What the user gives for a voice: samples (paths or registered names) of one speaker, and
+    what the first one says (None: unknown, "": shall not be used)."""
+
+    samples: tuple[str, ...]
+    transcript: str | None = None
+
+    @property
+    def label(self) -> str:
+        return " + ".join(self.samples)
+
 
 @dataclass(frozen=True)
 class Voice:
@@ -20,7 +37,16 @@ class Voice:
     name: str
     audio: np.ndarray  # (samples,) float32 in [-1, 1], on the 16-bit grid
     sample_rate: int
-    content_hash: str
+    content_hash: str  # of the sound
+    transcript: str | None = None  # what is said in it; None: unknown, "": shall not be used
+
+
+def find_voices(asked: AskedVoice, library: Library) -> tuple[Voice, ...]:
+    """The samples that the user means; the transcript belongs to the first."""
+    first, *others = (find_voice(given, library) for given in asked.samples)
+    if asked.transcript is not None:
+        first = replace(first, transcript=asked.transcript)
+    return (first, *others)
 
 
 def find_voice(given: str, library: Library) -> Voice:
@@ -36,10 +62,11 @@ def find_voice(given: str, library: Library) -> Voice:
         audio, sample_rate = load_sample(path)
         return _voice(path.stem, quantize(audio), sample_rate)
     stored = library.get(given)
-    return _voice(given, decode_flac(library.sample(given).read_bytes()), stored.sample_rate)
+    pcm = decode_flac(library.sample(given).read_bytes())
+    return _voice(given, pcm, stored.sample_rate, stored.transcript or None)
 
 
-def register_voice(name: str, sample: Path, library: Library) -> StoredVoice:
+def register_voice(name: str, sample: Path, library: Library, transcript: str = "") -> StoredVoice:
     """Normalises a sample and puts it into the library under a name that is free."""
     valid_name(name)  # before the sample is decoded
     audio, sample_rate = load_sample(sample)
@@ -50,9 +77,35 @@ def register_voice(name: str, sample: Path, library: Library) -> StoredVoice:
         sample_rate=sample_rate,
         source=sample.name,
         added=datetime.now(UTC).isoformat(timespec="seconds"),
+        transcript=transcript,
     )
 
 
-def _voice(name: str, pcm: np.ndarray, sample_rate: int) -> Voice:
+def read_transcript(given: str) -> str:
+    """What a sample says: the text itself, or what the file of that name holds (UTF-8).
+
+    Raises UserError for a file that is no such text.
+    """
+    path = Path(given).expanduser()
+    try:
+        if not given or not path.is_file():
+            return given.strip()
+        if path.stat().st_size > _MAX_TRANSCRIPT_BYTES:
+            raise UserError(f"{path} is too long for what a voice sample says; give its words only")
+        return " ".join(path.read_text(encoding="utf-8-sig").split())
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text in UTF-8; save it as UTF-8 and try again") from error
+    except OSError as error:
+        if error.errno in _NO_PATH:
+            return given.strip()
+        raise UserError(f"{path} can't be read: {error.strerror}") from error
+
+
+def cut_voice(voice: Voice, audio: np.ndarray) -> Voice:
+    """The same voice with a part of its sound."""
+    return _voice(voice.name, quantize(audio), voice.sample_rate)
+
+
+def _voice(name: str, pcm: np.ndarray, sample_rate: int, transcript: str | None = None) -> Voice:
     content_hash = hash_bytes(sample_rate.to_bytes(4, "little") + pcm.astype("<i2").tobytes())
-    return Voice(name, dequantize(pcm), sample_rate, content_hash)
+    return Voice(name, dequantize(pcm), sample_rate, content_hash, transcript)

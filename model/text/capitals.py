@@ -3,7 +3,7 @@
 import re
 
 from model.text import numbers
-from model.text.lexicon import dictionary, fold, known
+from model.text.lexicon import Phones, dictionary, fold, known, spelled
 
 Pieces = tuple[str, ...]
 
@@ -16,9 +16,9 @@ _NUMBERED_LIST = (
 )
 _NUMBERED = frozenset(_NUMBERED_LIST.split())
 # read as words although capitals throughout
-_WORDS_IN_CAPITALS = frozenset(
-    {"NASA", "NATO", "AIDS", "UNESCO", "UNICEF", "OPEC", "FIFA", "COVID"}
-)
+WORDS_IN_CAPITALS = frozenset({"NASA", "NATO", "AIDS", "UNESCO", "UNICEF", "OPEC", "FIFA", "COVID"})
+# acronyms that are also words, which capitals may only stress
+_NAMES_LIKE_WORDS = frozenset({"WHO", "US", "IT"})
 _SHORT_WORDS_LIST = (
     "a i o ah am an as at be by do eh go ha he hi ho if in is it lo me my no of oh on or ox "
     "so to up we ye act add age ago all and any are arm art ask ate bad bar bed big bit box "
@@ -47,7 +47,11 @@ def read_hyphenated(printed: str, text: str, start: int, previous: str, shouted:
         numeral = _roman(printed, text, start, after, previous, shouted)
         if numeral:
             return numeral
+    if printed in _NAMES_LIKE_WORDS and _names(text[max(0, start - _SIGHT) : start], after):
+        return tuple(f"{letter}." for letter in printed.lower())
     parts = [part for part in printed.split("-") if part]
+    if len(parts) > 1 and not printed.isupper() and dictionary(fold(printed)):
+        return (printed,)
     if len(parts) == 1 and len(printed) == 1:
         return _single(printed, text, start, after, previous)
     if len(parts) == 2 and _is_one_word(parts):
@@ -57,6 +61,14 @@ def read_hyphenated(printed: str, text: str, start: int, previous: str, shouted:
     for part in parts:
         said.extend(_part(part, near_capitals))
     return tuple(said)
+
+
+def _names(before: str, after: str) -> bool:
+    """Whether a word in capitals is the name of an organisation: "the WHO", "WHO and UNICEF"."""
+    return (
+        re.search(r"(?i:\b(?:the|an?))\s+$|[A-Z]{2}\s+(?:and|or)\s+$", before) is not None
+        or re.match(r"\s+(?:and|or)\s+(?:the\s+)?[A-Z]{2}", after) is not None
+    )
 
 
 def _is_one_word(parts: list[str]) -> bool:
@@ -138,7 +150,7 @@ def _part(part: str, near_capitals: bool) -> Pieces:
 def _capitals(word: str, near_capitals: bool) -> Pieces:
     """A word in capitals: read if it is emphasis, a heading or a known acronym, else spelled."""
     lower = fold(word)
-    if word in _WORDS_IN_CAPITALS:
+    if word in WORDS_IN_CAPITALS:
         return (word,)
     if near_capitals and (len(word) > 3 or dictionary(lower)):
         return (word,)
@@ -146,8 +158,14 @@ def _capitals(word: str, near_capitals: bool) -> Pieces:
         readable = lower in _SHORT_WORDS
     else:
         vowels = re.search("[AEIOUY]", word) is not None
-        readable = known(lower) is not None or (len(word) > 5 and vowels)
+        listed = known(lower)
+        readable = not _same_sounds(listed, spelled(lower)) if listed else len(word) > 5 and vowels
     return (word,) if readable else tuple(f"{letter}." for letter in lower)
+
+
+def _same_sounds(one: Phones, other: Phones) -> bool:
+    """Whether two readings differ in stress at most, as HTML in a dictionary and spelled do."""
+    return [phone.rstrip("012") for phone in one] == [phone.rstrip("012") for phone in other]
 
 
 def _letters_and_digits(part: str) -> Pieces:

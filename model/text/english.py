@@ -6,10 +6,10 @@ from model.text.homographs import read_homographs
 from model.text.lexicon import Phones, pronounce
 from model.text.marks import ENDS, fold_marks
 from model.text.normalise import Token, tokens
-from model.text.words import Spoken, Word
+from model.text.words import Word
 
 
-def speak_english(text: str) -> Spoken:
+def read_english(text: str) -> tuple[Word, ...]:
     """What is said for `text`, word by word."""
     found = list(tokens(text))
     chosen = _homographs(found)
@@ -25,17 +25,16 @@ def speak_english(text: str) -> Spoken:
             else:
                 phones.extend(chosen.get((index, place)) or pronounce(piece))
         groups.append(tuple(phones))
-    words = tuple(
+    return tuple(
         Word(text[token.start : token.end], token.start, token.end, _display(token.said), phones)
         for token, phones in zip(found, fold_marks(groups), strict=True)
     )
-    return Spoken(text, words)
 
 
 def _display(said: Sequence[str]) -> str:
     """Spoken form to show: letters' names as capitals, pauses as commas."""
     shown = [piece[0].upper() + piece[2:] if piece[1:2] == "." else piece for piece in said]
-    return " ".join(shown).replace(" ,", ",")
+    return " ".join(shown).replace(" ,", ",").replace("-", " ")
 
 
 def _homographs(found: Sequence[Token]) -> dict[tuple[int, int], Phones]:

@@ -1,14 +1,16 @@
 """Words that are spelled alike and read differently: the reading by part of speech and neighbours.
 
-The tagger is HanTa (trained on the British National Corpus, tags of its C5 set); the readings by
-part of speech are misaki's, in CMUdict's phones where CMUdict knows that reading. A few words that
-no part of speech settles have rules of their own.
+The tagger is HanTa (trained on the British National Corpus, tags of its C5 set); which reading goes
+with a part of speech is misaki's choice, its phones those that checkpoints learned (g2p_en's list)
+or else CMUdict's. A few words that no part of speech settles have rules of their own.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
-from model.text.lexicon import Phones, dictionary, parts_of_speech, readings
+from model.text.lexicon import Phones, dictionary, parts_of_speech, pronounce, readings
 
 # Function words and others whose variants are only matters of stress or not a matter of tags.
 _LEAVE_NAMES = (
@@ -74,17 +76,53 @@ _RULES: dict[str, Callable[[str, str, str, str], Phones]] = {
 
 
 @cache
+def _learned() -> dict[str, tuple[Phones, Phones, str]]:
+    """g2p_en's list: the reading for a tag (of the Penn set), the reading for others, the tag."""
+    spec = find_spec("g2p_en")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("No module named 'g2p_en'", name="g2p_en")
+    lines = Path(spec.origin).with_name("homographs.en").read_text("utf-8").splitlines()
+    entries = (line.lower().split("|") for line in lines if not line.startswith("#"))
+    table = {
+        word: (_phones(one.upper()), _phones(other.upper()), tag.upper())
+        for word, one, other, tag in entries
+    }
+    table["read"] = (_phones("R IY1 D"), _phones("R EH1 D"), "VBP")
+    complex_noun = _phones("K AA1 M P L EH0 K S")
+    table["complex"] = (_phones("K AH0 M P L EH1 K S"), complex_noun, "JJ")
+    return table
+
+
+def read_tagged(word: str, tag: str) -> Phones:
+    """The reading of a word whose part of speech is known, as GPT-SoVITS' checkpoints learned it.
+
+    `tag` is of the Penn set ("NN", "VBD"). The list's first reading is for its tag and those that
+    begin with it, and for "VB" where the list says "VBP"; a word not on it is read as ever.
+    """
+    entry = _learned().get(word.lower())
+    if not entry:
+        return pronounce(word)
+    one, other, own = entry
+    return one if tag.startswith(own) or own.startswith(tag) else other
+
+
+def is_learned(word: str) -> bool:
+    """Whether checkpoints learned two readings of a lower-case word."""
+    return word in _learned()
+
+
+@cache
 def _table(word: str) -> dict[str, Phones]:
     """Readings of `word` by part of speech (misaki's names for them), {} if there is no choice."""
     if word in _LEAVE:
         return {}
-    spelled = readings(word)
+    spelled = [*_learned().get(word, ())[:2], *readings(word)]
 
-    def as_in_cmudict(phones: Phones) -> Phones:
-        """CMUdict's reading with these consonants, stress and full vowels, if there is one."""
+    def as_learned(phones: Phones) -> Phones:
+        """A listed reading with these consonants, stress and full vowels, if there is one."""
         return next((option for option in spelled if _same_word(option, phones)), phones)
 
-    table = {tag: as_in_cmudict(phones) for tag, phones in parts_of_speech(word).items()}
+    table = {tag: as_learned(phones) for tag, phones in parts_of_speech(word).items()}
     return table if len(set(table.values())) > 1 else {}
 
 

@@ -12,13 +12,15 @@ from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from model.text.learned import SECOND, WITH_IH
+
 Phones = tuple[str, ...]
 
 # What neither dictionary has right: interjections, elisions, old words, and names from books that
 # the guess gets wrong. "a", "the" and "I" are as in the training speech.
 _OWN = {
     "a": "AH0", "the": "DH AH0", "i": "AY1", "o": "OW1", "oh": "OW1",
-    "hm": "HH AH1 M", "hmm": "HH AH1 M", "hmmm": "HH AH1 M", "mm": "M AH1 M", "mhm": "M HH AH1 M",
+    "hm": "HH AH0 M", "hmm": "HH AH0 M", "hmmm": "HH AH0 M", "mm": "M AH1 M", "mhm": "M HH AH1 M",
     "sh": "SH AH1", "shh": "SH AH1", "shhh": "SH AH1", "pst": "P S T", "psst": "P S T",
     "brr": "B ER1", "brrr": "B ER1", "grr": "G ER1", "grrr": "G ER1", "tsk": "T IH1 S K",
     "zzz": "Z IH1 Z", "pfft": "F AH1 T", "nth": "EH1 N TH", "th": "DH AH0",
@@ -30,10 +32,10 @@ _OWN = {
     "o'er": "AO1 R", "e'er": "EH1 R", "ne'er": "N EH1 R", "howe'er": "HH AW0 EH1 R",
     "whate'er": "W AH0 T EH1 R", "se'nnight": "S EH1 N AY0 T", "d'ye": "D Y IY1",
     "d'you": "D Y UW1", "t'other": "T AH1 DH ER0", "bo'sun": "B OW1 S AH0 N",
-    "fo'c'sle": "F OW1 K S AH0 L", "wer'n't": "W ER1 N T", "y'all": "Y AO1 L",
+    "fo'c'sle": "F OW1 K S AH0 L", "wer'n't": "W ER1 N T",
     "gaol": "JH EY1 L", "quay": "K IY1", "eloi": "IY1 L OW0 AY2",
     "pemberley": "P EH1 M B ER0 L IY0", "shewn": "SH OW1 N",
-    "shewed": "SH OW1 D", "witches": "W IH1 CH IH0 Z",
+    "shewed": "SH OW1 D", "vs": "V ER1 S AH0 S",
     "netherfield": "N EH1 DH ER0 F IY2 L D", "longbourn": "L AO1 NG B AO0 R N",
     "hallo": "HH AH0 L OW1", "chaperon": "SH AE1 P ER0 OW2 N", "safie": "S AA1 F IY0",
     "hertfordshire": "HH AA1 R T F ER0 D SH ER0", "woolwich": "W UH1 L IH0 JH",
@@ -44,6 +46,9 @@ _OWN = {
     "tête": "T EH1 T", "à": "AA1", "rhône": "R OW1 N", "façade": "F AH0 S AA1 D",
     "learnèd": "L ER1 N IH0 D", "wilful": "W IH1 L F AH0 L", "moveable": "M UW1 V AH0 B AH0 L",
     "shan't": "SH AE1 N T", "st": "S EY1 N T", "ebook": "IY1 B UH2 K", "ebooks": "IY1 B UH2 K S",
+    "ae": "EY1 IY1", "ai": "EY1 AY1", "ar": "EY1 AA1 R", "hud": "EY1 CH Y UW1 D IY1",
+    "os": "OW1 EH1 S", "ios": "AY1 OW1 EH1 S", "json": "JH EY1 S AH0 N",
+    "conda": "K AA1 N D AH0", "et": "EH2 T", "chatgpt": "CH AE1 T JH IY1 P IY1 T IY1",
 }  # fmt: skip
 
 _FOLDED = str.maketrans(
@@ -142,8 +147,11 @@ def from_ipa(ipa: str, spelling: str) -> Phones:
 
 
 def dictionary(word: str) -> Phones | None:
-    """First reading in CMUdict (or our own list) of a lower-case word."""
-    entry = _OWN.get(word) or _cmudict().get(word)
+    """The reading of a lower-case word: ours, the one that checkpoints learned, CMUdict's first."""
+    entries = _cmudict()
+    entry = _OWN.get(word) or entries.get(f"{word}(2)" if word in SECOND else word)
+    if entry and word in WITH_IH:
+        entry = entry.replace("AH0", "IH0")
     return tuple(entry.split()) if entry else None
 
 
@@ -171,9 +179,9 @@ def _listed(word: str, name: str) -> Phones | None:
 
 
 def with_s(phones: Phones) -> Phones:
-    """Plural, possessive or third person: IH0 Z, S or Z by the last sound."""
+    """Plural, possessive or third person: AH0 Z, S or Z by the last sound."""
     if phones[-1] in _SIBILANTS:
-        return (*phones, "IH0", "Z")
+        return (*phones, "AH0", "Z")
     return (*phones, "S" if phones[-1] in _VOICELESS else "Z")
 
 
@@ -276,6 +284,9 @@ def _american(word: str) -> Phones | None:
     return None
 
 
+_SHORTEST_GUESS = 3  # letters of a word in no dictionary that are read one by one
+
+
 def _guessed(word: str) -> Phones:
     from model.text.guess import guess_phones  # numpy is only needed here
 
@@ -290,7 +301,7 @@ def pronounce(word: str) -> Phones:
     """
     if word.lower() in _OWN:
         return tuple(_OWN[word.lower()].split())
-    word = fold(word)
+    printed, word = word, fold(word)
     if word.endswith("s'"):
         return pronounce(word[:-1])
     if phones := dictionary(word):
@@ -306,12 +317,19 @@ def pronounce(word: str) -> Phones:
         return phones
     plain = word.replace("'", "")
     if not re.search("[aeiouy]", plain):
-        return tuple(phone for letter in plain for phone in dictionary(f"{letter}.") or ())
-    return (
+        return spelled(plain)
+    found = (
         known(plain)
         or _american(plain)
         or _affixed(plain)
         or _listed(plain, "silver")
         or _compound(plain)
-        or _guessed(plain)
     )
+    if not found and len(plain) <= _SHORTEST_GUESS and not printed.istitle():
+        return spelled(plain)  # "gpu"; a name is more often a word
+    return found or _guessed(plain)
+
+
+def spelled(word: str) -> Phones:
+    """The names of a lower-case word's letters."""
+    return tuple(phone for letter in word for phone in dictionary(f"{letter}.") or ())

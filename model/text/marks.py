@@ -7,7 +7,7 @@ a model to learn marks of their own, and colons, semicolons and dashes are pause
 
 from collections.abc import Sequence
 
-PAUSES = frozenset(",.?!")
+PAUSES = frozenset((*",.?!", "…", "-", "SP2", "SP3"))  # those behind "!" are Chinese only
 ENDS = frozenset(".?!")
 
 _MARKS = {
@@ -75,7 +75,7 @@ def corpus_phones(words: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]
 
 
 def with_end(phones: tuple[str, ...]) -> tuple[str, ...]:
-    """`phones` with a full stop at its end unless a mark that ends a sentence is there."""
-    if phones and phones[-1] in PAUSES and phones[-1] not in ENDS:
-        phones = phones[:-1]
-    return (*phones, ".") if phones and phones[-1] not in ENDS else phones
+    """`phones` with a full stop at its end unless a mark that can end a sentence is there."""
+    if not phones or phones[-1] in ENDS or phones[-1] == "…":
+        return phones
+    return (*(phones[:-1] if phones[-1] in PAUSES else phones), ".")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from model.text import abbreviations, numbers
 from model.text.capitals import read_hyphenated
+from model.text.lexicon import dictionary
 from model.text.marks import pause_mark
 from model.text.patterns import (
     ADDRESS,
@@ -25,6 +26,7 @@ from model.text.patterns import (
     FEET_INCHES,
     FOREIGN,
     INITIAL,
+    LIST_NUMBER,
     MARKS,
     MIXED_FRACTION,
     MONEY,
@@ -40,6 +42,7 @@ from model.text.patterns import (
     SLASH_FRACTION,
     TIME,
     UNITS,
+    VERSION,
     WORD,
     clean,
 )
@@ -87,8 +90,11 @@ Found = tuple[int, Pieces]  # where the token ends and what is said
 
 
 def _say(*parts: str) -> Pieces:
-    """Spoken words of phrases; hyphens part words, commas are kept as pauses."""
-    return tuple(re.findall(r",|[^\s,-]+", " ".join(part for part in parts if part)))
+    """Spoken words of phrases; hyphens part what is no word of its own, commas stay as pauses."""
+    said: list[str] = []
+    for piece in re.findall(r",|[^\s,]+", " ".join(part for part in parts if part)):
+        said.extend([piece] if dictionary(piece) else piece.split("-"))
+    return tuple(piece for piece in said if piece)
 
 
 def tokens(text: str) -> Iterator[Token]:
@@ -267,6 +273,14 @@ def _number(place: Place) -> Found | None:
     return None
 
 
+def _list_number(place: Place) -> Found | None:
+    """An item's number, "1. Wash the rice. 2. Boil it.": "first," where there are several."""
+    match = LIST_NUMBER.match(place.text, place.at)
+    if not match or place.previous or len(LIST_NUMBER.findall(place.text)) < 2:
+        return None
+    return match.end(), (*_say(numbers.ordinal(match.group(1))), ",")
+
+
 Numeric = Callable[[re.Match[str], Place], Pieces | None]
 
 
@@ -328,7 +342,19 @@ def _ordinal(match: re.Match[str], place: Place) -> Pieces | None:
     return _say(numbers.ordinal(match.group(1)) + (match.group("ly") or ""))
 
 
+_DECADE_CUES = frozenset(
+    {"the", "in", "his", "her", "their", "my", "your", "our", "its", "mid", "early", "late"}
+)
+
+
 def _decade(match: re.Match[str], place: Place) -> Pieces | None:
+    """The 1990s, the '70s, his 30s, 20s and 30s; "10s" elsewhere is ten seconds."""
+    told = len(match.group(1)) == 4 or match.group().startswith("'")
+    in_row = re.search(r"[0-9]0s(?:,| and| or| to)\s$", place.before(place.at))
+    if not (told or in_row or place.previous.lower() in _DECADE_CUES):
+        following = re.match(r"\s(?:and|or|to)\s'?[0-9]0s\b", place.after(match.end()))
+        if not following:
+            return None
     return _say(numbers.decade(match.group(1)))
 
 
@@ -355,10 +381,12 @@ def _slash_fraction(match: re.Match[str], place: Place) -> Pieces | None:
     whole, top, bottom = match.groups()
     if not (0 < int(top) < 100 and 1 < int(bottom) <= 100):
         return None
-    if (top, bottom) == ("24", "7"):
-        return _say("twenty-four seven")
+    if (top, bottom) == ("24", "7") or (top == bottom and not whole):  # 24/7, 50/50
+        return _say(numbers.cardinal(top), numbers.cardinal(bottom))
     part = numbers.fraction(int(top), int(bottom))
-    return _say(f"{numbers.cardinal(whole)} and {_a(part)}" if whole else part)
+    if whole:
+        return _say(f"{numbers.cardinal(whole)} and {_a(part)}")
+    return _say(part.replace("quarter", "fourth"))
 
 
 def _phone_number(match: re.Match[str], place: Place) -> Pieces | None:
@@ -379,6 +407,11 @@ def _reference(match: re.Match[str], place: Place) -> Pieces | None:
     chapter, verse, last = match.groups()
     said = [numbers.cardinal(chapter), numbers.cardinal(verse)]
     return _say(*said, *(["to", numbers.cardinal(last)] if last else []))
+
+
+def _version(match: re.Match[str], place: Place) -> Pieces | None:
+    """1.0.2, 192.168.0.1: numbers with points between them."""
+    return _say(" point ".join(numbers.cardinal(part) for part in match.group().split(".")))
 
 
 _SMALL_WORDS = frozenset(
@@ -435,6 +468,7 @@ _NUMERIC: tuple[tuple[re.Pattern[str], Numeric], ...] = (
     (ORDINAL, _ordinal),
     (MIXED_FRACTION, _mixed_fraction),
     (SLASH_FRACTION, _slash_fraction),
+    (VERSION, _version),
     (RANGE, _range),
     (NUMBER, _plain_number),
 )
@@ -507,6 +541,8 @@ def _foreign(place: Place) -> Found | None:
     if not match:
         return None
     name = numbers.greek(match.group()) if match.end() == place.at + 1 else ""
+    if name and (rest := WORD.match(place.text, match.end())):
+        return rest.end(), (name[0] + rest.group(),)  # an "Ω" or "α" that stands for "o" or "a"
     return match.end(), (name,) if name else ()
 
 
@@ -517,6 +553,7 @@ _RULES: tuple[Callable[[Place], Found | None], ...] = (
     _abbreviation,
     _initial,
     _stopless,
+    _list_number,
     _number,
     _word,
     _symbol,

@@ -83,7 +83,7 @@ def decimal(text: str) -> str:
 
 
 def fraction(numerator: int, denominator: int) -> str:
-    """3, 4 -> "three quarters"; 1, 2 -> "one half"; 7, 16 -> "seven sixteenths"."""
+    """3, 4 -> "three fourths"; 1, 2 -> "one half"; 7, 16 -> "seven sixteenths"."""
     if denominator == 2:
         part = "half" if numerator == 1 else "halves"
     elif denominator == 4:

@@ -10,6 +10,8 @@ _PLAIN: dict[int, int | str] = {
     **dict.fromkeys(map(ord, "“”„‟«»″＂"), '"'),
     **dict.fromkeys(map(ord, "‐‑⁃﹣"), "-"),
     **dict.fromkeys([0xA0, *range(0x2002, 0x200B), 0x202F], " "),
+    0xFFE1: "£",
+    0xFFE5: "¥",
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
 }
 _LETTER = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿﬀ-ﬆ"
@@ -84,6 +86,9 @@ UNITS = {
     "kB": ("kilobyte", "kilobytes"),
     "ml": ("milliliter", "milliliters"),
     "L": ("liter", "liters"),
+    "tbsp": ("tablespoon", "tablespoons"),
+    "tsp": ("teaspoon", "teaspoons"),
+    "元": ("yuan", "yuan"),
 }
 _UNIT_NAMES = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
 _UNIT = rf"(?P<unit>\s?(?:{_UNIT_NAMES})(?![A-Za-z0-9/]))?"
@@ -153,6 +158,8 @@ WORD = _compile(
 )
 # the numbers of notes, and the plural in "friend(s)"
 NOTE = _compile(r"\[[0-9]{1,3}\]|(?<=[a-z])\((?:s|es)\)")
+LIST_NUMBER = _compile(r"(?<![^\s])([0-9]{1,2})\.(?=\s+[\"'(]*[A-Z])")
+VERSION = _compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){2,}(?![0-9A-Za-z])")
 INITIAL = _compile(r"[A-Z]\.(?=\s+[\"'(]*[A-Z])")
 FOREIGN = _compile(rf"(?:(?!{_ALNUM})[^\W_])+")
 MARKS = _compile(r"(?:\.(?: ?\.)+|[,.;:!?…⋯—–―⸺⸻‒、。｡！？¡¿‽؟]|-{2,}|(?<=\s)-(?=\s))+|[(){}\[\]]")

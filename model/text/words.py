@@ -10,8 +10,11 @@ class Word:
     """One printed token and what is said for it.
 
     `start` and `end` are its character span in the printed text. `spoken` is "" for punctuation
-    and for what has no sound (foreign script, emoji); `phones` are symbols of the v2 inventory,
-    a mark's being its pause (empty where it makes none).
+    and for what has no sound (foreign script, emoji); `phones` are symbols of the inventory, a
+    mark's being its pause (empty where it makes none). `language` is whose sounds they are.
+
+    Chinese (zh, yue) also says which characters the phones belong to: `characters` are those of
+    the normalised text, marks included, and `word2ph` counts the phones of each.
     """
 
     printed: str
@@ -19,6 +22,9 @@ class Word:
     end: int
     spoken: str
     phones: tuple[str, ...]
+    language: str = "en"
+    characters: str = ""
+    word2ph: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

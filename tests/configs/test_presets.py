@@ -58,3 +58,18 @@ def test_an_unreadable_file_is_a_usage_error(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="can't be read"):
         load_presets(tmp_path / "binary.yaml")
+
+
+def test_official_models_have_their_own_defaults(tmp_path):
+    assert load_presets(official="v2").voice.model_dump() == {
+        "top_k": 15,
+        "top_p": 1.0,
+        "temperature": 1.0,
+        "repetition_penalty": 1.35,
+        "steps": 32,
+        "guidance": 0.0,
+        "speed": 1.0,
+    }
+    assert load_presets(official="v4").voice.steps == 8
+    (tmp_path / "mine.yaml").write_text("voice: {top_k: 3}\n")
+    assert load_presets(tmp_path / "mine.yaml", official="v4").voice.top_k == 3

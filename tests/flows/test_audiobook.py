@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,13 @@ from configs.errors import UserError
 from configs.presets import load_presets
 from configs.settings import Settings, load_settings
 from flows.progress import RunProgress
-from flows.work import Order, Work, plan_book
+from flows.work import Order, Work, engine_of, plan_book
 from model.engine import Engine
 from storage.objects import ObjectStore
 from storage.runs import Runs
 from tasks.chapters import read_nero_marks
+from tasks.engines import choose_model
+from tasks.voices import AskedVoice
 from tests.flows.conftest import write_epub
 
 BATCH = 4
@@ -39,6 +41,7 @@ class Counting:
         self.sample_rate = self.engine.sample_rate
         self.content_hash = self.engine.content_hash
         self.reference = self.engine.reference
+        self.hearing = self.engine.hearing
 
     def render(self, requests, reference, sampling, on_done):
         def done(number, rendering):
@@ -52,7 +55,9 @@ class Counting:
 
 def order_for(book: Path, sample: Path, out: Path, settings: Settings, **changes) -> Order:
     values = {"chapters": "", "language": "", "seed": 0} | changes
-    return Order(book, str(sample), out, presets=load_presets(), settings=settings, **values)
+    return Order(
+        book, AskedVoice((str(sample),)), out, presets=load_presets(), settings=settings, **values
+    )
 
 
 def work_on(order: Order, engine) -> Work:
@@ -201,6 +206,24 @@ def test_a_book_in_another_language_is_refused_unless_told_otherwise(sample, set
     assert {utterance.language for utterance in plan.chapters[0]} == {"en"}
     unsaid = write_epub(tmp_path / "unsaid.epub", language="und")
     plan_book(order_for(unsaid, sample, tmp_path / "out", settings), progress)
+
+
+def test_a_book_is_read_by_an_official_model(epub, sample, settings, tmp_path):
+    from tests.official_models import install
+
+    install(settings.models, "v2", tmp_path)
+    model = choose_model("v2", settings.models)
+    order = order_for(epub, sample, tmp_path / "out", settings, chapters="1")
+    presets = load_presets(official=model.official)
+    asked = AskedVoice((str(sample),), "Nobody says this.")
+    order = replace(order, voice=asked, presets=presets, model=model)
+    work = work_on(order, engine_of(model)(settings))
+    chapters = finish(work)
+    assert all(chapters)
+    again = work_on(order, engine_of(model)(settings))
+    assert not again.batches, "what is made is not made again"
+    other = replace(order, voice=replace(asked, transcript="But this."))
+    assert work_on(other, engine_of(model)(settings)).batches
 
 
 FLOW = """

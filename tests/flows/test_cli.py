@@ -308,3 +308,67 @@ def test_a_closed_pipe_is_no_error(root):
     )
     os.close(writer)
     assert "Traceback" not in ran.stderr
+
+
+@pytest.fixture
+def whisperless(monkeypatch):
+    """As on a machine without a Whisper model."""
+    from tasks import hearing
+
+    monkeypatch.setattr(hearing, "recognise", lambda audio, rate, whisper: None)
+
+
+@pytest.mark.parametrize(
+    ("version", "rate"), [("v1", 32_000), ("v2ProPlus", 32_000), ("v3", 24_000), ("v4", 48_000)]
+)
+def test_speak_with_an_official_model(
+    voxloom, whisperless, settings, sample, tmp_path, version, rate
+):
+    """By its name and by its folder; a take of one is a take of the other."""
+    import soundfile
+
+    from tests.official_models import install
+
+    folder = install(settings.models, version, tmp_path)
+    config, out = tmp_path / "quick.yaml", tmp_path / "out.wav"
+    config.write_text("voice: {steps: 1}\n")
+    spoken = ("speak", "It rains all day.", "--voice", sample, "-o", out, "--config", config)
+    said = ("--transcript", "Nobody said it would.")
+    ran = voxloom(*spoken, *said, "--model", version)
+    assert ran.status == 0, ran.err
+    assert soundfile.info(out).samplerate == rate
+    first = out.read_bytes()
+    takes = sum(1 for path in (settings.home / "store").rglob("*") if path.is_file())
+    assert voxloom(*spoken, *said, "--model", folder).status == 0
+    assert out.read_bytes() == first
+    assert sum(1 for path in (settings.home / "store").rglob("*") if path.is_file()) == takes
+    if version == "v2ProPlus":
+        assert voxloom(*spoken, "--model", version, "--transcript", "").status == 0
+        assert out.read_bytes() != first
+        assert voxloom(*spoken, *said, "--voice", sample, "--model", version).status == 0
+    if version == "v4":
+        assert "one voice sample" in voxloom(
+            *spoken, *said, "--voice", sample, "--model", version
+        ).err.replace("\n", " ")
+
+
+def test_models_that_are_not_there_or_speak_otherwise(voxloom, settings, sample, tmp_path):
+    spoken = ("speak", "Hello.", "--voice", sample, "-o", tmp_path / "o.wav")
+    assert "neither an installed model nor a folder named nope" in sentence(
+        voxloom(*spoken, "--model", "nope")
+    )
+    assert "holds no model" in sentence(voxloom(*spoken, "--model", tmp_path))
+    ran = voxloom(*spoken, "--language", "zh")
+    assert ran.status == 2
+    assert "built-in voice) speaks en" in sentence(ran)
+    assert not (tmp_path / "o.wav").exists()
+
+
+def test_a_voice_keeps_what_its_sample_says(voxloom, sample, tmp_path):
+    (tmp_path / "said.txt").write_text("Good\nmorning.\n", encoding="utf-8")
+    added = voxloom("voices", "add", "ada", sample, "--transcript", tmp_path / "said.txt")
+    assert added.status == 0
+    assert "Good morning." in voxloom("voices", "show", "ada").out
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    ran = voxloom("voices", "add", "bob", sample, "--transcript", tmp_path / "latin.txt")
+    assert "UTF-8" in sentence(ran)

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from configs.errors import UserError
 from model.checkpoint import random_model
-from model.engine import SLOTS, Engine, Reference, Rendering, Request, token_bound
+from model.decode import SLOTS, token_bound
+from model.engine import Engine, Reference
 from model.s1 import POSITIONS
 from model.sampling import SHORTEST, Sampling
+from model.speaking import Rendering, Request, Sample
 
 PHONES = ("HH", "AH0", "L", "OW1", ",", "W", "ER1", "L", "D", ".")
 POOL = [
@@ -30,6 +32,10 @@ POOL = [
 
 def noise(seconds: float, rate: int = 24_000) -> np.ndarray:
     return (0.1 * np.random.default_rng(0).normal(size=int(seconds * rate))).astype(np.float32)
+
+
+def other_sample() -> Sample:
+    return Sample(noise(3)[::-1].copy() * np.linspace(0, 1, 72_000), 24_000)
 
 
 def lively(end: float | None = None) -> Engine:
@@ -57,7 +63,7 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="module")
 def voice(engine: Engine) -> Reference:
-    return engine.reference(noise(3), 24_000)
+    return engine.reference([Sample(noise(3), 24_000)])
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +129,7 @@ def test_threads_of_the_caller_change_nothing(
 def test_a_sentence_without_an_end_stops_at_its_bound(phones: int) -> None:
     """17 phones and their tokens fill the cache to its last place."""
     endless = lively(end=-1.0)
-    reference = endless.reference(noise(1), 24_000)
+    reference = endless.reference([Sample(noise(1), 24_000)])
     rendering = endless.render([Request(("AH0",) * phones, 1)], reference)[0]
     assert len(rendering.tokens) == token_bound(phones)
     assert not rendering.complete
@@ -131,7 +137,7 @@ def test_a_sentence_without_an_end_stops_at_its_bound(phones: int) -> None:
 
 def test_a_sentence_that_wants_to_end_has_its_least_length() -> None:
     brief = lively(end=1.0)
-    reference = brief.reference(noise(1), 24_000)
+    reference = brief.reference([Sample(noise(1), 24_000)])
     rendering = brief.render([Request(PHONES, 1)], reference)[0]
     assert len(rendering.tokens) == SHORTEST
     assert rendering.complete
@@ -144,7 +150,7 @@ def test_bound_keeps_to_the_position_table() -> None:
 
 def test_sentences_are_told_as_they_end() -> None:
     endless = lively(end=-1.0)
-    reference = endless.reference(noise(1), 24_000)
+    reference = endless.reference([Sample(noise(1), 24_000)])
     told: list[tuple[int, Rendering]] = []
 
     def on_done(index: int, rendering: Rendering) -> None:
@@ -160,7 +166,7 @@ def test_voice_speed_guidance_and_steps_count(
     engine: Engine, voice: Reference, alone: list[Rendering]
 ) -> None:
     request, usual = POOL[2], alone[2]
-    other = engine.reference(noise(3)[::-1].copy() * np.linspace(0, 1, 72_000), 24_000)
+    other = engine.reference([other_sample()])
     heard = engine.render([request], other)[0]
     assert np.array_equal(heard.tokens, usual.tokens)
     assert not np.array_equal(heard.audio, usual.audio)
@@ -195,7 +201,7 @@ def test_nothing_to_say(engine: Engine, voice: Reference) -> None:
 )
 def test_samples_that_are_no_voice(engine: Engine, audio: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        engine.reference(audio, 24_000)
+        engine.reference([Sample(audio, 24_000)])
 
 
 @pytest.mark.parametrize(
@@ -211,7 +217,7 @@ def test_samples_that_are_no_voice(engine: Engine, audio: np.ndarray, message: s
 def test_odd_samples_give_finite_voices(
     engine: Engine, sample: Callable[[], tuple[np.ndarray, int]]
 ) -> None:
-    reference = engine.reference(*sample())
+    reference = engine.reference([Sample(*sample())])
     assert reference.prompt_mel.shape[:2] == (1, 100)
     assert reference.prompt_mel.shape[2] == reference.prompt_fea.shape[2] <= 180
     for tensor in (reference.voice, reference.prompt_mel, reference.prompt_fea):
@@ -220,9 +226,16 @@ def test_odd_samples_give_finite_voices(
 
 def test_only_the_first_twelve_seconds_count(engine: Engine) -> None:
     audio = noise(12.5)
-    long, cut = engine.reference(audio, 24_000), engine.reference(audio[: 12 * 24_000], 24_000)
+    long, cut = (engine.reference([Sample(one, 24_000)]) for one in (audio, audio[: 12 * 24_000]))
     assert torch.equal(long.voice, cut.voice)
     assert torch.equal(long.prompt_mel, cut.prompt_mel)
+
+
+def test_several_samples_make_the_mean_voice(engine: Engine, voice: Reference) -> None:
+    samples = [Sample(noise(3), 24_000), other_sample()]
+    both, other = engine.reference(samples), engine.reference(samples[1:])
+    torch.testing.assert_close(both.voice, (voice.voice + other.voice) / 2)
+    assert torch.equal(both.prompt_mel, voice.prompt_mel)
 
 
 def test_debug_engines_leave_the_random_state_alone() -> None:
@@ -235,10 +248,11 @@ def test_debug_engines_leave_the_random_state_alone() -> None:
 def test_another_process_gives_the_same(root: Path) -> None:
     code = """
 import hashlib, numpy as np
-from model.engine import Engine, Request
+from model.engine import Engine
+from model.speaking import Request, Sample
 engine = Engine.debug()
 audio = np.sin(np.arange(72000) / 20).astype(np.float32)
-made = engine.render([Request(("HH", "AY1", "."), 7)], engine.reference(audio, 24000))[0]
+made = engine.render([Request(("HH", "AY1", "."), 7)], engine.reference([Sample(audio, 24000)]))[0]
 print(hashlib.sha256(made.audio.tobytes() + made.tokens.tobytes()).hexdigest())
 """
     told = [

@@ -213,6 +213,20 @@ def test_another_language_is_an_error() -> None:
         plan_chapter(0, Chapter("", (Block("paragraph", "Bonjour."),)), PAUSE, "fr")
 
 
+def test_chinese_is_planned_and_lone_ellipses_are_silent() -> None:
+    pytest.importorskip("pypinyin", reason="needs the extra 'chinese'")
+    blocks = (
+        Block("paragraph", "……"),
+        Block("paragraph", "清晨的薄雾还没有散去，渔船已经离开了港口。" * 12),
+    )
+
+    plan = plan_chapter(0, Chapter("", blocks), PAUSE, "zh")
+
+    assert "".join(utterance.text for utterance in plan) == blocks[1].text
+    assert all(len(utterance.phones) <= LONGEST_PHONES + 1 for utterance in plan)
+    assert plan[-1].phones[-1] == "."
+
+
 def test_a_real_chapter(shared: Path) -> None:
     book = read_book(shared / "books/se_h-g-wells_the-time-machine.epub")
     chapter = book.chapters[1]

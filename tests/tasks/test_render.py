@@ -1,13 +1,13 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import pytest
 
+from model.sampling import Sampling
+from model.speaking import Rendering
 from storage.objects import ObjectStore
 from tasks.render import ATTEMPTS, RETRY_TOP_K, Line, render_takes
 from tasks.takes import decode_take, take_key
 
-engine_module = pytest.importorskip("model.engine")
 PHONES = ("HH", "AH0", "L", "OW1", ".")
 
 
@@ -33,9 +33,7 @@ class Scripted:
                 raise ValueError("no such phone")
             samples = 9600 if outcome == "good" else 9600 * (1 + len(seeds))
             audio = np.full(samples, 0.1 * len(seeds), np.float32)
-            on_done(
-                number, engine_module.Rendering(audio, np.zeros(3, np.int16), outcome == "good")
-            )
+            on_done(number, Rendering(audio, np.zeros(3, np.int16), outcome == "good"))
 
 
 def render(engine, tmp_path):
@@ -47,7 +45,7 @@ def render(engine, tmp_path):
         assert store.get(line.key) is not None, "a take is stored before it is told"
         told.append((line.phones, take.attempts, take.problem))
 
-    failures = render_takes(lines, engine, None, engine_module.Sampling(), store, on_take)
+    failures = render_takes(lines, engine, None, Sampling(), store, on_take)
     takes = {}
     for line in lines:
         data = store.get(line.key)
@@ -106,5 +104,5 @@ def test_another_try_has_more_to_choose_from(tmp_path):
     # With one candidate a token, another seed would only say the same again.
     engine = Scripted({PHONES: ["bad", "bad", "bad"]})
     render(engine, tmp_path)
-    assert engine.candidates[0] == engine_module.Sampling().top_k == 1
+    assert engine.candidates[0] == Sampling().top_k == 1
     assert set(engine.candidates[1:]) == {RETRY_TOP_K}

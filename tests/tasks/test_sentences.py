@@ -31,6 +31,7 @@ def test_one_sentence(text: str) -> None:
         ("It is I. Who are you?", 2),
         ("Wait... What? Yes!", 3),
         ("こんにちは。世界！", 2),
+        ("「你好。」他说。《书》很好！）好。", 4),
         ("", 0),
         (" \n ", 0),
     ],

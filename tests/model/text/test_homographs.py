@@ -3,6 +3,7 @@
 import pytest
 
 from model.text import speak_text
+from model.text.homographs import read_tagged
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ from model.text import speak_text
         ("I used it.", "used", "Y UW1 Z D"),
         ("The wound was deep.", "wound", "W UW1 N D"),
         ("He wound the clock.", "wound", "W AW1 N D"),
-        ("They would not refuse.", "refuse", "R AH0 F Y UW1 Z"),
+        ("They would not refuse.", "refuse", "R IH0 F Y UW1 Z"),
         ("We were content with it.", "content", "K AH0 N T EH1 N T"),
         ("The desert was dry.", "desert", "D EH1 Z ER0 T"),
         ("Do not desert me.", "desert", "D IH0 Z ER1 T"),
@@ -46,3 +47,18 @@ from model.text import speak_text
 def test_reading(sentence: str, word: str, phones: str) -> None:
     spoken = next(found for found in speak_text(sentence).words if found.printed == word)
     assert " ".join(spoken.phones) == phones
+
+
+@pytest.mark.parametrize(
+    ("word", "tag", "phones"),
+    [
+        ("record", "VBP", "R IH0 K AO1 R D"),
+        ("record", "NN", "R EH1 K ER0 D"),
+        ("read", "VB", "R IY1 D"),
+        ("read", "VBD", "R EH1 D"),
+        ("complex", "JJ", "K AH0 M P L EH1 K S"),
+        ("table", "NN", "T EY1 B AH0 L"),
+    ],
+)
+def test_reading_of_a_dictated_tag(word: str, tag: str, phones: str) -> None:
+    assert " ".join(read_tagged(word, tag)) == phones

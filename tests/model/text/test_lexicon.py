@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from model.text import SYMBOLS, corpus_phones, speak_text, with_end
 from model.text.guess import guess_phones
-from model.text.lexicon import from_ipa, pronounce
+from model.text.learned import SECOND, WITH_IH
+from model.text.lexicon import dictionary, from_ipa, pronounce, readings
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ from model.text.lexicon import from_ipa, pronounce
         ("Cæsar", "S IY1 Z ER0"),
         ("naïve", "N AY2 IY1 V"),
         ("boss's", "B AO1 S IH0 Z"),
-        ("witches'", "W IH1 CH IH0 Z"),
+        ("witches'", "W IH1 CH AH0 Z"),
         ("sloped", "S L OW1 P T"),
         ("paler", "P EY1 L ER0"),
         ("coarsest", "K AO1 R S AH0 S T"),
@@ -84,3 +85,10 @@ def test_agrees_with_the_training_speech(shared: Path) -> None:
         total += 1
         same += ours == theirs
     assert same / total > 0.85
+
+
+def test_listed_words_have_the_reading_that_is_chosen() -> None:
+    assert all(len(readings(word)) > 1 for word in SECOND)
+    assert all("AH0" in readings(word)[0] for word in WITH_IH)
+    assert dictionary("alice") == ("AE1", "L", "IH0", "S")
+    assert dictionary("noticed") == ("N", "OW1", "T", "IH0", "S", "T")

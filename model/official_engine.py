@@ -1,0 +1,206 @@
+"""The engine of official GPT-SoVITS models, any version: phones in, speech in a sample's voice out.
+
+S1 continues a prompt: the phones and the semantic tokens of the voice sample, where it is known
+what that says; then the version's acoustic stage (model/acoustic.py) makes sound of the tokens, one
+sentence at a time. A result depends on its own request alone, never on the batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soxr
+import torch
+import transformers
+from torch import Tensor
+from transformers import HubertModel
+
+from model.acoustic import FlowStage, Stage, VitsStage
+from model.decode import Sentence, decode, token_bound
+from model.official import OfficialModel, load_official
+from model.s1 import POSITIONS
+from model.s2.synthesizer import SynthesizerTrnV3
+from model.sampling import Sampling
+from model.speaking import (
+    Characters,
+    Hearing,
+    Prompt,
+    Rendering,
+    Request,
+    Sample,
+    check_sample,
+    to_level,
+)
+from model.text import Word, phone_ids
+from model.text.bert import bert_features, load_bert
+
+ENGINE_VERSION = "1"
+"""Part of the content hash: changes when the same weights and requests give another result."""
+
+SLOTS = 8
+"""Fewer than the built-in voice's: S1 is six times as large, and so are its cache's rows."""
+
+HUBERT_RATE = 16_000
+LONGEST_SECONDS = 10.0
+SILENCE_SAMPLES = 9600
+"""Appended to the sample for HuBERT: 0.3 s at the 32 kHz that the models think in, at 16 kHz."""
+
+REFERENCE_LEVEL_DB = -20.0
+FEWEST_PHONES = 6
+"""Shorter texts get a full stop in front: S1 skips over them otherwise."""
+
+LONGEST_TOKENS = 1500
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A voice as the model hears it: what S1 continues (empty where it is not known what the sample
+    says), and the acoustic stage's own."""
+
+    phones: tuple[str, ...]
+    features: Tensor  # (BERT's width, phones)
+    tokens: Tensor  # (tokens,)
+    voice: object
+
+
+class OfficialEngine:
+    """A loaded official model; `content_hash` names its weights and the version of this code."""
+
+    def __init__(self, model: OfficialModel) -> None:
+        self._model = model
+        self._hubert = HubertModel.from_pretrained(
+            model.hubert, local_files_only=True, dtype=torch.float32
+        )
+        self._hubert.eval().requires_grad_(False)
+        inventory: Literal["v1", "v2"] = "v1" if model.version == "v1" else "v2"
+        self._bert = load_bert(model.roberta) if model.roberta else None
+        self._stage: Stage
+        if isinstance(model.s2, SynthesizerTrnV3):
+            self._stage = FlowStage(model)
+            self.hearing = Hearing(LONGEST_SECONDS, False, "needed", inventory)
+        else:
+            self._stage = VitsStage(model)
+            self.hearing = Hearing(LONGEST_SECONDS, True, "useful", inventory)
+        self.sample_rate = model.sample_rate
+        version = f"{ENGINE_VERSION}:{model.content_hash}"
+        self.content_hash = hashlib.sha256(version.encode()).hexdigest()
+
+    @classmethod
+    def load(cls, folder: Path, threads: int | None = None) -> OfficialEngine:
+        """The model in a folder; UserError if it can't be loaded."""
+        if threads:
+            torch.set_num_threads(threads)
+        # Who speaks with a model need not know which of its weights are left unused.
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        return cls(load_official(folder))
+
+    @torch.inference_mode()
+    def reference(self, samples: Sequence[Sample], prompt: Prompt | None = None) -> Reference:
+        """A voice from samples of one speaker, of which 10 s each are heard.
+
+        The first one says the prompt; v1 to v2ProPlus do without (None) and average the voice over
+        the samples. Raises UserError for less than a second of sound, or samples that are not
+        finite, ValueError for several samples or no prompt in v3 and v4.
+        """
+        for sample in samples:
+            check_sample(sample)
+        if len(samples) > 1 and not self.hearing.several:
+            raise ValueError("this version hears one sample")
+        if prompt is None and self.hearing.prompt == "needed":
+            raise ValueError("this version needs to know what the sample says")
+        heard = [_heard(sample) for sample in samples]
+        codes = self._codes(heard[0])
+        phones = prompt.phones if prompt else ()
+        ids = torch.tensor(phone_ids(phones, self.hearing.inventory))
+        voice = self._stage.listen(heard, codes, ids)
+        features = self._features(phones, prompt.characters if prompt else ())
+        return Reference(phones, features, codes[0] if prompt else codes[0, :0], voice)
+
+    @torch.inference_mode()
+    def render(
+        self,
+        requests: Sequence[Request],
+        reference: Reference,
+        sampling: Sampling,
+        on_done: Callable[[int, Rendering], None] | None = None,
+    ) -> list[Rendering]:
+        """Speaks all requests; calls `on_done(index, rendering)` as each is finished, in any order.
+
+        Phones that the inventory lacks are spoken as UNK. Raises ValueError for a request without
+        phones or with more than S1 has positions for (4000, with the prompt's).
+        """
+        if any(not request.phones for request in requests):
+            raise ValueError("a request has no phones")
+        targets = [_with_head(request) for request in requests]
+        if any(len(target.phones) + len(reference.phones) > POSITIONS for target in targets):
+            raise ValueError(f"a request has more than {POSITIONS} phones, the prompt's included")
+        sentences = [self._sentence(target, reference) for target in targets]
+        renderings: dict[int, Rendering] = {}
+        for index, tokens, complete in decode(self._model.s1, sentences, sampling, SLOTS):
+            target = targets[index]
+            phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
+            audio = np.zeros(0, np.float32)
+            if len(tokens):
+                codes = torch.from_numpy(tokens.astype(np.int64))[None]
+                made = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
+                audio = made.clamp(-1.0, 1.0).numpy()
+            renderings[index] = Rendering(audio, tokens, complete)
+            if on_done:
+                on_done(index, renderings[index])
+        return [renderings[index] for index in range(len(requests))]
+
+    def _codes(self, audio: Sample) -> Tensor:
+        """Semantic tokens of a sample (1, tokens)."""
+        low = soxr.resample(audio.audio, audio.sample_rate, HUBERT_RATE)
+        low = np.pad(low, (0, SILENCE_SAMPLES))
+        features = self._hubert(torch.from_numpy(low)[None]).last_hidden_state.transpose(1, 2)
+        return self._model.s2.extract_codes(features)
+
+    def _sentence(self, request: Request, reference: Reference) -> Sentence:
+        phones = (*reference.phones, *request.phones)
+        features = [reference.features, self._features(request.phones, request.characters)]
+        most = min(LONGEST_TOKENS, POSITIONS - len(reference.tokens))
+        return Sentence(
+            torch.tensor(phone_ids(phones, self.hearing.inventory)),
+            reference.tokens,
+            request.seed,
+            min(token_bound(len(request.phones)), most),
+            torch.cat(features, 1)[None],
+        )
+
+    def _features(self, phones: Sequence[str], characters: Sequence[Characters]) -> Tensor:
+        """BERT features of phones (width, P): of their characters in Chinese, else zeros."""
+        width = self._model.s1.config.bert
+        if self._bert is None or not characters:
+            return torch.zeros(width, len(phones))
+        words, place = [], 0
+        for run in characters:
+            words.append(_word(phones[place : run.start]))
+            said = tuple(phones[run.start : run.stop])
+            words.append(Word("", 0, 0, "", said, "zh", run.text, run.word2ph))
+            place = run.stop
+        return bert_features(words, self._bert, len(phones))
+
+
+def _heard(sample: Sample) -> Sample:
+    """The first 10 s of a sample at the level of the speech that the models learned from."""
+    audio = sample.audio[: int(LONGEST_SECONDS * sample.sample_rate)].astype(np.float32)
+    return Sample(to_level(audio, REFERENCE_LEVEL_DB), sample.sample_rate)
+
+
+def _with_head(request: Request) -> Request:
+    if len(request.phones) >= FEWEST_PHONES:
+        return request
+    moved = tuple(replace(run, start=run.start + 1) for run in request.characters)
+    return Request((".", *request.phones), request.seed, moved)
+
+
+def _word(phones: Sequence[str]) -> Word:
+    """Phones of no Chinese characters."""
+    return Word("", 0, 0, "", tuple(phones))

@@ -1,0 +1,149 @@
+"""What every engine is asked and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from configs.errors import UserError
+from model.sampling import Sampling
+from model.text import Spoken
+
+
+@dataclass(frozen=True)
+class Characters:
+    """Chinese text under a stretch of phones, for models that also read characters (by BERT).
+
+    The phones from number `start` on are those of `text`, `word2ph` of them for each character.
+    """
+
+    start: int
+    text: str
+    word2ph: tuple[int, ...]
+
+    @property
+    def stop(self) -> int:
+        return self.start + sum(self.word2ph)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be said; `seed` decides every random number of its rendering."""
+
+    phones: tuple[str, ...]
+    seed: int
+    characters: tuple[Characters, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A recording of a voice: mono audio (samples,) float32 in [-1, 1], and its rate in Hz."""
+
+    audio: np.ndarray
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is said in a sample."""
+
+    phones: tuple[str, ...]
+    characters: tuple[Characters, ...] = ()
+
+
+@dataclass
+class Rendering:
+    """Audio (samples,) float32 in [-1, 1] and the semantic tokens (tokens,) int16 it came from.
+
+    `complete` is False when S1 did not end by itself within the bound that the text sets.
+    """
+
+    audio: np.ndarray
+    tokens: np.ndarray
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What an engine makes of voice samples.
+
+    `longest_seconds` of a sample are heard. `several`: whether more samples than one are averaged.
+    `prompt`: whether it helps to know what the first sample says, in phones of `inventory`.
+    """
+
+    longest_seconds: float
+    several: bool
+    prompt: Literal["unused", "useful", "needed"]
+    inventory: Literal["v1", "v2"] = "v2"
+
+
+class VoiceEngine(Protocol):
+    """A loaded model that speaks; `content_hash` names its weights and the version of its code."""
+
+    sample_rate: int
+    content_hash: str
+    hearing: Hearing
+
+    def reference(self, samples: Sequence[Sample], prompt: Prompt | None = None) -> Any:
+        """A voice from samples of one speaker, the first of which says the prompt.
+
+        Raises UserError for less than a second of sound, or samples that are not finite.
+        """
+
+    def render(
+        self,
+        requests: Sequence[Request],
+        reference: Any,
+        sampling: Sampling,
+        on_done: Callable[[int, Rendering], None] | None = None,
+    ) -> list[Rendering]:
+        """Speaks all requests; calls `on_done(index, rendering)` as each is finished, in any order.
+
+        A rendering depends on its own request alone. Raises ValueError for a request without phones
+        or with too many.
+        """
+
+
+def spoken_line(
+    spoken: Spoken, close: Callable[[tuple[str, ...]], tuple[str, ...]]
+) -> tuple[tuple[str, ...], tuple[Characters, ...]]:
+    """A text's phones, with the marks that `close` changes at their end, and its characters."""
+    runs: list[Characters] = []
+    place = 0
+    for word in spoken.words:
+        if word.language == "zh" and word.characters:
+            if runs and runs[-1].stop == place:
+                last = runs.pop()
+                text, word2ph = last.text + word.characters, (*last.word2ph, *word.word2ph)
+                runs.append(Characters(last.start, text, word2ph))
+            else:
+                runs.append(Characters(place, word.characters, word.word2ph))
+        place += len(word.phones)
+    phones = close(spoken.phones)
+    if runs and runs[-1].stop == place and len(phones) == place + 1:  # the mark that was added
+        last = runs.pop()
+        runs.append(Characters(last.start, last.text + phones[-1], (*last.word2ph, 1)))
+    return phones, tuple(runs)
+
+
+def check_sample(sample: Sample) -> None:
+    """Raises UserError for a sample that no voice can be made of."""
+    if len(sample.audio) < sample.sample_rate:
+        raise UserError("The voice sample is too short; give at least 3 seconds of speech.")
+    if not np.isfinite(sample.audio).all():
+        raise UserError("The voice sample holds values that are no sound; save it anew as WAV.")
+
+
+def to_level(audio: np.ndarray, level_db: float) -> np.ndarray:
+    """Scales speech so that the louder half of its 20 ms frames has the RMS `level_db`.
+
+    Peaks stay under 1. A frame is 480 samples: 20 ms at 24 kHz.
+    """
+    frame = 480
+    powers = np.square(audio[: len(audio) // frame * frame].reshape(-1, frame)).mean(1)
+    loud = powers[powers >= np.median(powers)].mean()
+    gain = 10 ** (level_db / 20) / max(np.sqrt(loud), 1e-6)
+    return (audio * min(gain, 0.99 / max(np.abs(audio).max(), 1e-6))).astype(np.float32)

@@ -1,0 +1,91 @@
+"""Which model shall speak: the built-in voice, an installed model or a folder; and its engine."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from configs.errors import UsageError, UserError
+from storage.models import Models
+
+if TYPE_CHECKING:
+    from model.speaking import VoiceEngine
+
+_V1_LANGUAGES = ("en", "zh", "ja", "auto")
+_LANGUAGES = {"": ("en",), "v1": _V1_LANGUAGES}
+_V2_LANGUAGES = (*_V1_LANGUAGES, "yue", "ko", "auto_yue")
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model that may speak. `folder` None is the built-in voice; `official` the version of an
+    official GPT-SoVITS model, "" for a model of Voxloom's own kind."""
+
+    title: str
+    folder: Path | None
+    official: str
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """What it was trained to speak; "auto": each stretch of a text in the language it is in."""
+        return _LANGUAGES.get(self.official, _V2_LANGUAGES)
+
+    @property
+    def inventory(self) -> Literal["v1", "v2"]:
+        """Whose phones it reads."""
+        return "v1" if self.official == "v1" else "v2"
+
+
+BUILT_IN = ChosenModel("Voxloom built-in voice", None, "")
+
+
+def choose_model(given: str, models: Path) -> ChosenModel:
+    """The model that the user means: "" for the built-in one, a model's folder, or the name of one
+    in the folder `models`. Only its configuration is read. UserError where there is none."""
+    if not given:
+        return BUILT_IN
+    folder = Path(given).expanduser()
+    if given in Models(models):
+        folder = Models(models).path(given)
+    elif not folder.is_dir():
+        raise UserError(
+            f"There is neither an installed model nor a folder named {given}; see voxloom models "
+            "list"
+        )
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        official = config["version"] if config.get("family") == "gpt-sovits" else ""
+        if not isinstance(official, str):
+            raise TypeError("its version is no name")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{folder} holds no model: its config.json can't be read ({error})."
+        ) from error
+    name = folder.resolve().name
+    return ChosenModel(f"GPT-SoVITS {official}: {name}" if official else name, folder, official)
+
+
+def check_language(model: ChosenModel, language: str) -> None:
+    """Raises UsageError for a language that the model never learned."""
+    if language_of(language) not in model.languages:
+        raise UsageError(
+            f"the text is in {language!r}, and the model ({model.title}) speaks "
+            f"{', '.join(model.languages)}: choose another model, or the language that it is to be "
+            "read in"
+        )
+
+
+def language_of(tag: str) -> str:
+    """The language that a setting or BCP 47 tag names: zh-CN is "zh", as is "all_zh"."""
+    return tag.split("-")[0].lower().removeprefix("all_")
+
+
+def load_engine(model: ChosenModel, threads: int | None) -> "VoiceEngine":
+    """Loads a model; UserError where it is damaged."""
+    from model.engine import Engine
+
+    if not model.official or model.folder is None:
+        return Engine.load(model.folder, threads)
+    from model.official_engine import OfficialEngine
+
+    return OfficialEngine.load(model.folder, threads)

@@ -1,0 +1,78 @@
+"""What a voice sample says: by a Whisper model on this machine, else by the built-in recogniser."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from configs.errors import UsageError
+
+_RATE = 16_000
+# Tried in this order where the user names none; only what lies on this machine is loaded.
+_KNOWN = ("large-v3-turbo", "large-v3", "large-v2", "medium", "small", "base")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What was said, in which language (ISO 639-1)."""
+
+    text: str
+    language: str
+
+
+def recognise(audio: np.ndarray, sample_rate: int, whisper: str = "") -> Understood | None:
+    """What audio (samples,) float32 says by faster-whisper; None where no model lies here.
+
+    `whisper` is the folder of a model or the name of one that has been downloaded before; "" takes
+    the best of those. Nothing is downloaded. Raises UsageError where the named one is not there.
+    """
+    folder = _find(whisper)
+    if folder is None:
+        return None
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(str(folder), device="cpu", compute_type="int8", local_files_only=True)
+    heard = soxr.resample(audio.astype(np.float32), sample_rate, _RATE)
+    # One temperature: with several, a hard sample would be drawn at random.
+    segments, info = model.transcribe(
+        heard, beam_size=5, temperature=0.0, condition_on_previous_text=False
+    )
+    text = " ".join(segment.text.strip() for segment in segments).strip()
+    return Understood(text, info.language) if text else None
+
+
+def _find(whisper: str) -> Path | None:
+    from faster_whisper.utils import download_model
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    if whisper and (folder := Path(whisper).expanduser()).is_dir():
+        return folder
+    for name in [whisper] if whisper else _KNOWN:
+        try:
+            return Path(download_model(name, local_files_only=True))
+        except LocalEntryNotFoundError:
+            continue
+        except ValueError:  # no such name
+            break
+    if whisper:
+        raise UsageError(
+            f"VOXLOOM_WHISPER={whisper}: neither the folder of a faster-whisper model nor the name "
+            "of one on this machine"
+        )
+    return None
+
+
+def builtin_phones(audio: np.ndarray, sample_rate: int) -> tuple[str, ...]:
+    """The English phones that the built-in recogniser hears in audio (samples,) float32."""
+    import torch
+
+    from model.checkpoint import load_model
+    from model.engine import PRETRAINED
+    from model.recogniser import SAMPLE_RATE, heard_phones
+
+    low = soxr.resample(audio.astype(np.float32), sample_rate, SAMPLE_RATE)
+    return heard_phones(load_model(PRETRAINED).recogniser, torch.from_numpy(low))
