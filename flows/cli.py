@@ -273,7 +273,7 @@ def speak(
             targets,
             asked,
             language,
-            chosen.inventory,
+            chosen.reading,
             seed,
             presets,
             settings,

@@ -41,7 +41,7 @@ def speak(
     outs: Sequence[Path],
     voice: AskedVoice,
     language: str,
-    inventory: str,
+    reading: str,
     seed: int,
     presets: Presets,
     settings: Settings,
@@ -57,7 +57,7 @@ def speak(
     voices = find_voices(voice, Library(settings.voices))
     pauses = Pauses(**presets.pauses.model_dump())
     plans = [
-        plan_chapter(number, Chapter("", (Block("paragraph", text),)), pauses, language, inventory)
+        plan_chapter(number, Chapter("", (Block("paragraph", text),)), pauses, language, reading)
         for number, text in enumerate(texts)
     ]
     progress.stage("Loading the voice model")

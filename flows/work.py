@@ -105,7 +105,7 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     warnings = list(book.warnings)
     for number in numbers:
         utterances = plan_chapter(
-            number, book.chapters[number], pauses, language, order.model.inventory
+            number, book.chapters[number], pauses, language, order.model.reading
         )
         if utterances:
             chapters[number] = utterances

@@ -31,8 +31,10 @@ class ChosenModel:
         return _LANGUAGES.get(self.official, _V2_LANGUAGES)
 
     @property
-    def inventory(self) -> Literal["v1", "v2"]:
-        """Whose phones it reads."""
+    def reading(self) -> Literal["", "v1", "v2"]:
+        """Whose readings it knows, for `model.text.speak_text`."""
+        if not self.official:
+            return ""
         return "v1" if self.official == "v1" else "v2"
 
 

@@ -90,14 +90,14 @@ def plan_chapter(
     chapter: "Chapter",
     pauses: Pauses,
     language: str = "en",
-    inventory: str = "v2",
+    version: str = "",
 ) -> list[Utterance]:
     """Utterances of a chapter in order.
 
     The title is spoken first unless the chapter's first blocks already say it. Text with nothing
     to say (ornaments, foreign script) makes no utterance, but the pause after it is kept. `number`
-    counts from 0, phones are of the `inventory` of v1 or v2. Raises UserError for a language that
-    has no text front-end.
+    counts from 0; `version` is that of the official checkpoints that are to speak, "v1" or "v2", or
+    "" for our own voice. Raises UserError for a language that has no text front-end.
     """
     if language.split("-")[0].lower() not in LANGUAGES:
         raise UserError(
@@ -115,7 +115,7 @@ def plan_chapter(
         spans = split_utterances(text)
         for span in spans:
             last = span == spans[-1]
-            pieces = _fitting(text, span, language, inventory)
+            pieces = _fitting(text, span, language, version)
             for piece, (printed, spoken) in enumerate(pieces):
                 ended = spoken.phones[-1:] in _SENTENCE_ENDS
                 pause, close = (pauses.sentence if ended else pauses.clause), _going_on
@@ -159,15 +159,15 @@ def _at_end(phones: tuple[str, ...]) -> tuple[str, ...]:
     return phones if phones[-1:] == (",",) else with_end(phones)
 
 
-def _fitting(text: str, span: Span, language: str, inventory: str) -> list[tuple[str, Spoken]]:
+def _fitting(text: str, span: Span, language: str, version: str) -> list[tuple[str, Spoken]]:
     """Printed text and what is said for the parts of a span.
 
     Numbers can be much longer spoken than printed, so parts with too many phones are cut again.
     """
     printed = text[span[0] : span[1]]
-    spoken = speak_text(printed, language, inventory)
+    spoken = speak_text(printed, language, version)
     if len(spoken.phones) > LONGEST_PHONES and (halves := halve(text, span, _LEAST_DENSE)):
-        return [part for half in halves for part in _fitting(text, half, language, inventory)]
+        return [part for half in halves for part in _fitting(text, half, language, version)]
     return [(printed, spoken)]
 
 

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from model.text.conventions import for_checkpoints
 from model.text.segmentation import MODES, segments
 from model.text.words import Spoken, Word
 
@@ -24,8 +25,11 @@ _V1_READERS = {**_READERS, "zh": ("model.text.chinese", "read_chinese_v1")}
 LANGUAGES = tuple(MODES)
 
 
-def speak_text(text: str, language: str = "en", version: str = "v2") -> Spoken:
-    """What is said for a printed text and its phones (symbols of `version`'s inventory).
+def speak_text(text: str, language: str = "en", version: str = "") -> Spoken:
+    """What is said for a printed text and its phones.
+
+    `version` is "v1" or "v2" (v2 and later) for the inventory, readings and conventions of official
+    checkpoints, "" for our own voice, whose inventory is v2's.
 
     `language` is a code of `LANGUAGES` or a BCP 47 tag whose first part is one: "en" reads
     everything as English; "zh", "yue", "ja", "ko" read English words in the text as English;
@@ -42,7 +46,7 @@ def speak_text(text: str, language: str = "en", version: str = "v2") -> Spoken:
             replace(word, start=word.start + segment.start, end=word.end + segment.start)
             for word in read(text[segment.start : segment.end])
         ]
-    return Spoken(text, tuple(words))
+    return Spoken(text, for_checkpoints(words) if version else tuple(words))
 
 
 def language_code(language: str) -> str:

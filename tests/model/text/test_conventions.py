@@ -34,3 +34,9 @@ def test_korean_ends_with_a_mark() -> None:
 
 def test_silence_stays() -> None:
     assert for_checkpoints(()) == ()
+
+
+def test_official_versions_get_them_and_our_own_voice_does_not() -> None:
+    assert speak_text("A cat.").phones[0] == "AH0"
+    assert speak_text("A cat.", version="v2").phones[0] == "EY1"
+    assert speak_text("A cat.", version="v1").phones[0] == "EY1"
