@@ -12,7 +12,7 @@ from tasks.ffmpeg import SOUND_FORMATS, FfmpegError, input_arguments, run_ffmpeg
 from tasks.levels import FRAME_SECONDS, sound_bounds, sound_frames
 
 MIN_SECONDS = 3.0
-MAX_SECONDS = 60.0
+MAX_SECONDS = 300.0
 _MAX_BYTES = 2 << 30
 _MIN_RATE, _MAX_RATE = 8_000, 192_000
 _MAX_CHANNELS = 32
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 def load_sample(path: Path) -> tuple[np.ndarray, int]:
     """Reads a voice sample -> (mono float32 (samples,) in [-1, 1], sample rate in Hz).
 
-    Reads the first 60 s, mixes the channels, removes the offset and the silence at both ends;
-    the same file gives the same samples. Raises `UserError` for a file that is missing, not
+    Reads the first five minutes, mixes the channels, removes the offset and the silence at both
+    ends; the same file gives the same samples. Raises `UserError` for a file that is missing, not
     audio, broken, silent, or holds less than 3 s of sound. Heavy clipping is only logged.
     """
     _check_file(path)
@@ -77,12 +77,12 @@ def _check_file(path: Path) -> None:
         raise UserError(f"{path} is empty: give an audio file with at least 3 seconds of speech.")
     if size > _MAX_BYTES:
         raise UserError(
-            f"{path} is larger than 2 GiB: cut out up to a minute of clear speech and give that."
+            f"{path} is larger than 2 GiB: cut out up to five minutes of clear speech."
         )
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:
-    """The first 60 s of `path` -> (mono float32, rate); libsndfile first, else ffmpeg."""
+    """The first five minutes of `path` -> (mono float32, rate); libsndfile first, else ffmpeg."""
     try:
         return _read(path)
     except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
@@ -168,7 +168,7 @@ def _check_sound(path: Path, frames: np.ndarray, seconds: float) -> None:
             )
         raise UserError(
             f"{path} is silent: give a recording with at least {MIN_SECONDS:.0f} s of clear "
-            "speech (of a longer file the first minute counts)."
+            "speech (of a longer file the first five minutes count)."
         )
     sound = _sound_seconds(frames)
     if sound >= MIN_SECONDS:
