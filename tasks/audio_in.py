@@ -76,9 +76,7 @@ def _check_file(path: Path) -> None:
     if size == 0:
         raise UserError(f"{path} is empty: give an audio file with at least 3 seconds of speech.")
     if size > _MAX_BYTES:
-        raise UserError(
-            f"{path} is larger than 2 GiB: cut out up to five minutes of clear speech."
-        )
+        raise UserError(f"{path} is larger than 2 GiB: cut out up to five minutes of clear speech.")
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:
