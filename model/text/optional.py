@@ -16,5 +16,5 @@ def optional_module(name: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise UserError(
             f"this text needs the optional package {(error.name or name).split('.')[0]}: install "
-            f"Voxloom with its extra {extra!r} (pip install 'voxloom[{extra}]')"
+            f"it with: pip install -c constraints.txt -e '.[{extra}]' in Voxloom's folder"
         ) from error

@@ -64,7 +64,7 @@ def test_written_out(printed: str, spoken: str) -> None:
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyopenjtalk", None)
-    with pytest.raises(UserError, match=r"voxloom\[japanese\]"):
+    with pytest.raises(UserError, match=r"install -c constraints.txt -e '\.\[japanese\]'"):
         read_japanese("はい")
 
 

@@ -71,7 +71,7 @@ def test_words_hold_their_sounds() -> None:
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jamo", None)
-    with pytest.raises(UserError, match=r"voxloom\[korean\]"):
+    with pytest.raises(UserError, match=r"install -c constraints.txt -e '\.\[korean\]'"):
         read_korean("네")
 
 
