@@ -13,6 +13,13 @@ _WRAPPED = "cfm.base_model.model."  # how PEFT names what it wraps
 _DOWN, _UP = ".lora_A.default.weight", ".lora_B.default.weight"
 
 
+def lora_keys(layer: str) -> tuple[str, str]:
+    """Names of the two halves of a layer's update: layer `cfm.x` -> those of A (rank, in) and B
+    (out, rank)."""
+    wrapped = _WRAPPED + layer.removeprefix("cfm.")
+    return wrapped + _DOWN, wrapped + _UP
+
+
 def merge_lora(
     base: Mapping[str, Tensor], lora: Mapping[str, Tensor], path: Path
 ) -> dict[str, Tensor]:

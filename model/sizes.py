@@ -81,6 +81,9 @@ def _vits(weights: Weights, official: VitsConfig) -> VitsConfig:
         **sizes,
         speaker_dim=0 if speaker is None else speaker.shape[1],
         wavenet_kernel=weights[f"{layer}.0.weight_v"].shape[2],
+        # Fine-tuned files have no posterior encoder.
+        posterior_layers=_count(weights, "enc_q.enc.in_layers.{}.weight_v")
+        or official.posterior_layers,
         # Every second flow only swaps channels and has no weights.
         flow_couplings=_count(weights, "flow.flows.{}.pre.weight", step=2),
         flow_layers=_count(weights, layer + ".{}.weight_v"),

@@ -27,22 +27,25 @@ MEL_FLOOR, MEL_CEILING = -12.0, 2.0
 
 @lru_cache(maxsize=32)
 def _window(samples: int, device: torch.device) -> Tensor:
-    return torch.hann_window(samples, device=device)
+    # First made to speak, it must still serve training: no inference tensor.
+    with torch.inference_mode(False):
+        return torch.hann_window(samples, device=device)
 
 
 @lru_cache(maxsize=16)
 def _filterbank(config: MelConfig, device: torch.device) -> Tensor:
     """(bands, bins) Slaney-normalised triangular filters, as librosa builds them."""
-    bank = torchaudio.functional.melscale_fbanks(
-        config.fft_samples // 2 + 1,
-        0.0,
-        config.sample_rate / 2,
-        config.bands,
-        config.sample_rate,
-        norm="slaney",
-        mel_scale="slaney",
-    )
-    return bank.T.contiguous().to(device)
+    with torch.inference_mode(False):
+        bank = torchaudio.functional.melscale_fbanks(
+            config.fft_samples // 2 + 1,
+            0.0,
+            config.sample_rate / 2,
+            config.bands,
+            config.sample_rate,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        return bank.T.contiguous().to(device)
 
 
 def magnitudes(audio: Tensor, fft_samples: int, hop_samples: int, window_samples: int) -> Tensor:

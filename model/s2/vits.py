@@ -166,6 +166,21 @@ class SynthesizerTrn(nn.Module):
         mean, log_deviation = stats.chunk(2, dim=1)
         return mean, log_deviation, lengths
 
+    def posterior(
+        self, spectrogram: Tensor, lengths: Tensor, ge: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The latent of recordings, for training: a sample of it, and its log deviation.
+
+        spectrogram (B, spectrum_bins, T), right-padded, lengths (B,); noise (B, inter_channels, T)
+        from the normal distribution -> (B, inter_channels, T) twice, zero where padded. The voice
+        gets no gradient from here. ValueError for a model without its posterior encoder.
+        """
+        if self.enc_q is None:
+            raise ValueError("this model has no posterior encoder")
+        mean, log_deviation = self.enc_q(spectrogram, lengths, ge.detach()).chunk(2, dim=1)
+        sample = (mean + noise * log_deviation.exp()) * self._mask(lengths, mean)
+        return sample, log_deviation
+
     def latent(self, prior: Tensor, lengths: Tensor, ge: Tensor) -> Tensor:
         """A sample of the prior (B, inter_channels, T) -> the decoder's latent, the same shape."""
         mask = self._mask(lengths, prior)
