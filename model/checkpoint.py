@@ -35,7 +35,9 @@ class VoiceConfig:
     `window_frames`: mel frames that S2's transformer takes at once, of which the first
     `prompt_frames` are the reference's. `flow_begin`: the time, from 0 (noise) to 1 (mel), at which
     the flow matching takes over from the draft that `linear_mel` makes. `reference_level_db`: RMS
-    of the speech that the model was trained on, to which samples are brought.
+    of the speech that the model was trained on, to which samples are brought. `carried_sounds`:
+    texts of at most so many sounds are spoken in a carrier sentence (0: none), as model/carrier.py
+    says.
     """
 
     name: str
@@ -44,6 +46,7 @@ class VoiceConfig:
     prompt_frames: int
     flow_begin: float
     reference_level_db: float
+    carried_sounds: int
 
 
 @dataclass
@@ -186,7 +189,7 @@ def random_model(seed: int) -> VoiceModel:
                 nn.init.normal_(parameter, std=0.05)
     for module in modules.values():
         module.eval().requires_grad_(False)
-    config = VoiceConfig("debug", 24_000, 480, 180, 0.5, -23.0)
+    config = VoiceConfig("debug", 24_000, 480, 180, 0.5, -23.0, 7)
     return VoiceModel(config=config, content_hash=f"debug-{seed}", **modules)
 
 

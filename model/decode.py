@@ -21,17 +21,21 @@ from model.sampling import Sampling, choose_tokens
 
 SLOTS = 16
 REACH = 64
+_PERIODS = np.arange(1, 65)
+"""Lengths of the cycles that a stuck sentence may go round in, in tokens: up to 2.5 s."""
 
 
 @dataclass(frozen=True)
 class Sentence:
     """What S1 continues: phones (P) ids and prompt tokens (T, may be 0), with BERT features
-    (1, bert, P) or None for none; at most `bound` tokens are made of it."""
+    (1, bert, P) or None for none; at most `bound` tokens are made of it, and it is given up where
+    more than `repeats` of them in a row only repeat what stands before them."""
 
     phones: Tensor
     prompt: Tensor
     seed: int
     bound: int
+    repeats: int
     bert: Tensor | None = None
 
 
@@ -39,7 +43,8 @@ def decode(
     s1: Text2SemanticDecoder, sentences: Sequence[Sentence], sampling: Sampling, slots: int = SLOTS
 ) -> Iterator[tuple[int, np.ndarray, bool]]:
     """Yields (index, tokens without the prompt (tokens,) int16, ended by itself) as sentences end;
-    the longest start first.
+    the longest start first. Not ended by itself is what reached its bound or got stuck in a
+    repetition.
 
     Raises ValueError for a sentence without phones or with more than S1 has positions for (4000).
     """
@@ -81,8 +86,8 @@ def decode(
                 continue
             token = int(chosen[number])
             if token != end:
-                slot.tokens.append(token)
-            if token == end or len(slot.tokens) == slot.bound:
+                slot.add(token)
+            if token == end or slot.runs_away():
                 yield slot.index, np.array(slot.tokens, np.int16), token == end
                 table[number] = None
         if any(table):
@@ -92,19 +97,55 @@ def decode(
             logits = s1.step(cache, chosen, positions, reach)
 
 
-def token_bound(phones: int) -> int:
-    """The most tokens that so many phones may take: about twice what slow speech needs."""
-    return min(25 + 5 * phones, POSITIONS)
+def token_bound(phones: int, each: int) -> int:
+    """The most tokens that so many phones may take, `each` of them slow ones, marks included."""
+    return min(30 + each * phones, POSITIONS)
+
+
+class Repetition:
+    """How far a growing sequence repeats itself: the most places in a row that equal the ones a
+    period before them, over periods of 1 to 64 places."""
+
+    def __init__(self) -> None:
+        self.longest = 0
+        self._past = np.full(len(_PERIODS), -1, np.int64)  # the newest first
+        self._same = np.zeros(len(_PERIODS), np.int64)
+
+    def add(self, value: int) -> None:
+        """One more value, at least 0."""
+        self._same = np.where(self._past == value, self._same + 1, 0)
+        self.longest = max(self.longest, int(self._same.max()))
+        self._past[1:] = self._past[:-1]
+        self._past[0] = value
+
+
+def longest_repetition(values: Sequence[int]) -> int:
+    """How many of the values (each at least 0) in a row only repeat what stands before them."""
+    repetition = Repetition()
+    for value in values:
+        repetition.add(value)
+    return repetition.longest
 
 
 class _Slot:
     """A sentence being decoded."""
 
     def __init__(self, index: int, sentence: Sentence) -> None:
-        self.index, self.bound = index, sentence.bound
+        self.index = index
         self.tokens: list[int] = []
+        self._sentence = sentence
+        self._repetition = Repetition()
         self._before = len(sentence.prompt)
         self._random = np.random.Generator(np.random.Philox(sentence.seed))
+
+    def add(self, token: int) -> None:
+        self.tokens.append(token)
+        self._repetition.add(token)
+
+    def runs_away(self) -> bool:
+        """Whether no sentence of this text sounds like this any more."""
+        stuck = self._repetition.longest > self._sentence.repeats
+        return stuck or len(self.tokens) >= self._sentence.bound
 
     @property
     def position(self) -> int:

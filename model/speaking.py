@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from configs.errors import UserError
+from model.pronunciation import Pronunciation
 from model.sampling import Sampling
 from model.text import Spoken
 
@@ -58,12 +59,14 @@ class Prompt:
 class Rendering:
     """Audio (samples,) float32 in [-1, 1] and the semantic tokens (tokens,) int16 it came from.
 
-    `complete` is False when S1 did not end by itself within the bound that the text sets.
+    `complete` is False when S1 did not end by itself: it reached the bound that the text sets, or
+    got stuck in a repetition. `pronunciation` is None where the engine can't hear its language.
     """
 
     audio: np.ndarray
     tokens: np.ndarray
     complete: bool
+    pronunciation: Pronunciation | None = None
 
 
 @dataclass(frozen=True)

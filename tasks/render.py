@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from storage.objects import ObjectStore
-from tasks.takes import Take, dequantize, encode_take, find_problem, quantize, rank, take_seed
+from tasks.takes import (
+    Take,
+    dequantize,
+    encode_take,
+    find_doubt,
+    find_problem,
+    quantize,
+    rank,
+    take_seed,
+)
 
 if TYPE_CHECKING:
     from model.sampling import Sampling
@@ -48,7 +57,9 @@ def render_takes(
     failures: dict[str, str] = {}
 
     def settle(line: Line) -> None:
-        best = min(tries[line.key], key=lambda take: rank(take, line.phones))
+        made = tries[line.key]
+        best = min(made, key=lambda take: rank(take, line.phones))
+        best = replace(best, rejected=tuple(one.problem for one in made if one is not best))
         store.put(line.key, encode_take(best))
         del waiting[line.key]
         on_take(line, best)
@@ -82,7 +93,10 @@ def _take(rendering: "Rendering", sample_rate: int, phones: Sequence[str], attem
         tokens=np.asarray(rendering.tokens, np.int16),
         complete=rendering.complete,
         attempts=attempts,
-        problem=find_problem(audio, sample_rate, phones, rendering.complete),
+        problem=find_problem(
+            audio, sample_rate, phones, rendering.complete, rendering.pronunciation
+        ),
+        doubt=find_doubt(rendering.pronunciation),
     )
 
 

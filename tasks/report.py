@@ -28,7 +28,7 @@ class ChapterReport:
 
 @dataclass(frozen=True)
 class IncompleteTake:
-    """An utterance that ended at its length bound: worth listening to."""
+    """An utterance that no attempt got right, as the warnings say: worth listening to."""
 
     chapter: int
     index: int

@@ -45,6 +45,7 @@ def export(runs: Path, out: Path) -> None:
         prompt_frames=PROMPT_FRAMES,
         flow_begin=FLOW_BEGIN,
         reference_level_db=SPEECH_LEVEL_DB,
+        carried_sounds=0,
     )
     save_model(out, config, {"recogniser": recogniser, "s1": s1, "s2": s2, "vocoder": vocoder})
 

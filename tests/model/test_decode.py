@@ -1,10 +1,14 @@
 """S1's table of slots with prompts: what a sentence comes to depends on itself alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from model.decode import Sentence, decode
+from model.decode import Sentence, decode, longest_repetition, token_bound
 from model.s1 import POSITIONS, S1Config, Text2SemanticDecoder
 from model.sampling import SHORTEST, Sampling
 
@@ -26,6 +30,7 @@ def sentence(seed: int, phones: int = 6, prompt: int = 5, bert: bool = False) ->
         torch.randint(0, 32, (prompt,), generator=draw),
         seed,
         bound=20,
+        repeats=20,
         bert=torch.randn(1, 4, phones, generator=draw) if bert else None,
     )
 
@@ -47,8 +52,8 @@ def test_prompt_and_bert_features_count(s1: Text2SemanticDecoder) -> None:
     plain, other = sentence(1), sentence(2)
     told = [
         plain,
-        Sentence(plain.phones, other.prompt, plain.seed, plain.bound),
-        Sentence(plain.phones, plain.prompt, plain.seed, plain.bound, 9 * torch.ones(1, 4, 6)),
+        replace(plain, prompt=other.prompt),
+        replace(plain, bert=9 * torch.ones(1, 4, 6)),
     ]
     made = [tokens for tokens, _ in tokens_of(s1, told).values()]
     assert len({tuple(tokens) for tokens in made}) == 3
@@ -75,7 +80,7 @@ def test_tokens_are_those_of_decoding_without_a_cache(s1: Text2SemanticDecoder) 
 
 def test_what_s1_has_no_room_for(s1: Text2SemanticDecoder) -> None:
     zeros = torch.zeros(4, dtype=torch.long)
-    long = Sentence(zeros, zeros, 0, POSITIONS)
+    long = Sentence(zeros, zeros, 0, POSITIONS, 20)
     with pytest.raises(ValueError, match="4000 tokens"):
         next(decode(s1, [long], SAMPLING))
     assert list(decode(s1, [], SAMPLING)) == []
@@ -85,3 +90,44 @@ def test_a_prompt_is_not_part_of_the_answer(s1: Text2SemanticDecoder) -> None:
     made = next(decode(s1, [sentence(4, prompt=30)], SAMPLING))[1]
     assert made.dtype == np.int16
     assert SHORTEST <= len(made) <= 20
+
+
+def test_a_stuck_repetition_is_given_up() -> None:
+    """With nothing but a bias, S1 says the same token for ever."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        stuck = Text2SemanticDecoder(S1Config(width=16, heads=2, layers=2, codes=32, bert=4)).eval()
+    *_, last = stuck.requires_grad_(False).h
+    last.norm2.weight.zero_()
+    last.norm2.bias.fill_(1.0)
+    greedy = Sampling(top_k=1, temperature=1.0)
+    one = replace(sentence(1), bound=200)
+    _, made, ended = next(decode(stuck, [replace(one, repeats=30)], greedy))
+    assert len(set(made.tolist())) == 1
+    assert len(made) == 1 + 31
+    assert not ended
+    _, made, ended = next(decode(stuck, [replace(one, repeats=200)], greedy))
+    assert len(made) == 200
+    assert not ended
+
+
+def test_bound_keeps_to_the_position_table() -> None:
+    assert token_bound(1, 4) == 34
+    assert token_bound(POSITIONS, 4) == POSITIONS
+
+
+@pytest.mark.parametrize(
+    ("values", "longest"),
+    [([], 0), ([0], 0), ([1, 2, 3], 0), ([7, 7, 7], 2), ([1, 2, 1, 2, 1], 3), ([3, 1, 2, 1, 2], 2)],
+)
+def test_repetitions(values: list[int], longest: int) -> None:
+    assert longest_repetition(values) == longest
+
+
+@given(
+    st.lists(st.integers(0, 9), max_size=5),
+    st.lists(st.integers(0, 9), min_size=1, max_size=12),
+    st.integers(2, 5),
+)
+def test_a_repeated_phrase_is_noticed(head: list[int], phrase: list[int], times: int) -> None:
+    assert longest_repetition(head + phrase * times) >= len(phrase) * (times - 1)

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import UserError
+from model.carrier import CARRIER
 from model.checkpoint import random_model
 from model.decode import SLOTS, token_bound
-from model.engine import Engine, Reference
+from model.engine import REPEATED_TOKENS, TOKENS_PER_PHONE, Engine, Reference
+from model.pronunciation import UNHEARD
 from model.s1 import POSITIONS
 from model.sampling import SHORTEST, Sampling
 from model.speaking import Rendering, Request, Sample
@@ -89,9 +92,11 @@ def test_rendering_fits_its_types(alone: list[Rendering]) -> None:
     for rendering in alone:
         assert rendering.tokens.dtype == np.int16
         assert rendering.audio.dtype == np.float32
+        assert np.abs(rendering.audio).max(initial=0.0) <= 1.0
+        assert rendering.pronunciation is not None
+    for rendering in (alone[0], alone[1], alone[3]):  # without a carrier
         frames = int(2 * len(rendering.tokens) * 1.875)
         assert rendering.audio.shape == (frames * 256,)
-        assert np.abs(rendering.audio).max() <= 1.0
 
 
 @settings(max_examples=6)
@@ -125,14 +130,27 @@ def test_threads_of_the_caller_change_nothing(
             check_same(job.result()[0], alone[index])
 
 
-@pytest.mark.parametrize("phones", [1, 17])
+@pytest.mark.parametrize("phones", [8, 45])
 def test_a_sentence_without_an_end_stops_at_its_bound(phones: int) -> None:
-    """17 phones and their tokens fill the cache to its last place."""
+    """45 phones and their tokens fill the cache to its last place."""
     endless = lively(end=-1.0)
     reference = endless.reference([Sample(noise(1), 24_000)])
-    rendering = endless.render([Request(("AH0",) * phones, 1)], reference)[0]
-    assert len(rendering.tokens) == token_bound(phones)
+    rambling = Sampling(top_k=50, temperature=5.0, steps=1)
+    rendering = endless.render([Request(("AH0",) * phones, 1)], reference, rambling)[0]
+    assert len(rendering.tokens) == token_bound(phones, TOKENS_PER_PHONE)
     assert not rendering.complete
+
+
+def test_a_stuck_sentence_stops_before_its_bound() -> None:
+    """Greedy, S1 says one token for ever; a text that repeats itself may repeat more."""
+    endless = lively(end=-1.0)
+    reference = endless.reference([Sample(noise(1), 24_000)])
+    once = ("HH", "AH0", "L", "OW1", ",", "W", "ER1", "D", "N", ".")
+    plain, repeating = endless.render([Request(once, 1), Request(once * 2, 1)], reference)
+    assert len(plain.tokens) == REPEATED_TOKENS + 2
+    assert len(repeating.tokens) == REPEATED_TOKENS + 2 + TOKENS_PER_PHONE * len(once)
+    assert not plain.complete
+    assert not repeating.complete
 
 
 def test_a_sentence_that_wants_to_end_has_its_least_length() -> None:
@@ -143,11 +161,6 @@ def test_a_sentence_that_wants_to_end_has_its_least_length() -> None:
     assert rendering.complete
 
 
-def test_bound_keeps_to_the_position_table() -> None:
-    assert token_bound(1) == 30
-    assert token_bound(POSITIONS) == POSITIONS
-
-
 def test_sentences_are_told_as_they_end() -> None:
     endless = lively(end=-1.0)
     reference = endless.reference([Sample(noise(1), 24_000)])
@@ -156,8 +169,9 @@ def test_sentences_are_told_as_they_end() -> None:
     def on_done(index: int, rendering: Rendering) -> None:
         told.append((index, rendering))
 
-    requests = [Request(PHONES[:n], n) for n in (4, 1, 3)]
-    made = endless.render(requests, reference, Sampling(steps=1), on_done)
+    requests = [Request((PHONES * 3)[:n], n) for n in (30, 10, 20)]
+    rambling = Sampling(top_k=50, temperature=5.0, steps=1)
+    made = endless.render(requests, reference, rambling, on_done)
     assert [index for index, _ in told] == [1, 2, 0]
     assert all(made[index] is rendering for index, rendering in told)
 
@@ -165,7 +179,7 @@ def test_sentences_are_told_as_they_end() -> None:
 def test_voice_speed_guidance_and_steps_count(
     engine: Engine, voice: Reference, alone: list[Rendering]
 ) -> None:
-    request, usual = POOL[2], alone[2]
+    request, usual = POOL[0], alone[0]
     other = engine.reference([other_sample()])
     heard = engine.render([request], other)[0]
     assert np.array_equal(heard.tokens, usual.tokens)
@@ -179,8 +193,43 @@ def test_voice_speed_guidance_and_steps_count(
 
 
 def test_unknown_phones_are_spoken_as_unk(engine: Engine, voice: Reference) -> None:
-    odd, unk = engine.render([Request(("no such",), 1), Request(("UNK",), 1)], voice)
+    odd, unk = engine.render([Request((name,) * 9, 1) for name in ("no such", "UNK")], voice)
     check_same(odd, unk)
+
+
+def test_short_texts_are_spoken_in_a_carrier_that_is_not_heard(
+    monkeypatch: pytest.MonkeyPatch, voice: Reference
+) -> None:
+    """With the pause where the test says, what is left is what the carrier and the text together
+    come to, from there on."""
+    engine = lively()
+    text = ("N", "OW1", ".")
+    whole = engine.render([Request(CARRIER + text, 7)], voice)[0]
+    start = len(whole.audio) / 24_000 / 2
+    monkeypatch.setattr("model.engine.text_start", lambda log_probs, spoken: start)
+    cut = engine.render([Request(text, 7)], voice)[0]
+    first = round(start * 24_000)
+    assert len(cut.audio) == len(whole.audio) - first
+    assert cut.audio[0] == 0
+    assert np.array_equal(cut.audio[240:], whole.audio[first + 240 :])
+    assert np.array_equal(cut.tokens, whole.tokens[round(len(whole.tokens) / 2) :])
+    monkeypatch.setattr("model.engine.text_start", lambda log_probs, spoken: None)
+    lost = engine.render([Request(text, 7)], voice)[0]
+    assert len(lost.audio) == len(lost.tokens) == 0
+    assert lost.pronunciation == UNHEARD
+
+
+def test_a_word_of_the_built_in_voice_is_whole_and_does_not_click(root: Path) -> None:
+    audio, rate = soundfile.read(root / "demo" / "voice.flac", dtype="float32")
+    engine = Engine.load()
+    voice = engine.reference([Sample(audio, rate)])
+    made = engine.render([Request(("N", "EH1", "V", "ER0", "."), 1)], voice)[0]
+    seconds = len(made.audio) / engine.sample_rate
+    assert 0.2 < seconds < 1.5
+    loud = np.abs(made.audio).max()
+    assert np.abs(made.audio[:24]).max() < 0.1 * loud  # the first millisecond
+    assert made.pronunciation is not None
+    assert made.pronunciation.lost < UNHEARD.lost
 
 
 def test_nothing_to_say(engine: Engine, voice: Reference) -> None:

@@ -236,3 +236,21 @@ def test_a_real_chapter(shared: Path) -> None:
     lengths = [len(utterance.text) for utterance in plan]
     assert max(lengths) <= LONGEST
     assert 40 < sum(lengths) / len(lengths) < 160
+
+
+def test_odd_lines_lose_nothing(root: Path) -> None:
+    """Letters, marks, emoji, repeated phrases, three hundred words without a comma."""
+    for line in (root / "benchmarks" / "odd.txt").read_text("utf-8").splitlines():
+        planned = plan_chapter(0, Chapter("", (Block("paragraph", line),)), PAUSE)
+        for utterance in planned:
+            assert len(utterance.phones) <= LONGEST_PHONES
+            assert not PAUSES.issuperset(utterance.phones)
+        if any(character.isascii() and character.isalnum() for character in line):
+            said = "".join("".join(utterance.text for utterance in planned).split())
+            assert said == "".join(line.split())
+
+
+@given(st.lists(st.sampled_from(["no", "again", "and", "I", "Buck"]), min_size=1, max_size=320))
+def test_repeated_words_are_said_as_often_as_they_are_printed(words: list[str]) -> None:
+    planned = plan_chapter(0, Chapter("", (Block("paragraph", " ".join(words)),)), PAUSE)
+    assert [word for utterance in planned for word in utterance.text.split()] == words

@@ -69,6 +69,7 @@ def test_a_bad_take_is_tried_again_with_other_seeds(tmp_path):
     assert engine.batches[1] == [PHONES]
     assert len(set(engine.seeds[PHONES])) == 2
     assert takes[PHONES].problem == ""
+    assert takes[PHONES].rejected == ("ended at the length bound or in a repetition",)
 
 
 def test_the_best_of_bad_takes_is_kept_with_its_problem(tmp_path):
@@ -76,7 +77,9 @@ def test_the_best_of_bad_takes_is_kept_with_its_problem(tmp_path):
     takes, told, failures = render(engine, tmp_path)
     assert len(engine.batches) == ATTEMPTS
     assert failures == {}
-    assert told == [(PHONES, 1, "ended at the length bound")]  # the first is the shortest
+    assert told == [
+        (PHONES, 1, "ended at the length bound or in a repetition")
+    ]  # the first is the shortest
     assert len(takes[PHONES].audio) == 2 * 9600
 
 
@@ -92,7 +95,7 @@ def test_an_error_at_the_second_try_leaves_the_first_take(tmp_path):
     engine = Scripted({PHONES: ["bad", "error", "error"]})
     takes, told, failures = render(engine, tmp_path)
     assert failures == {}
-    assert told == [(PHONES, 1, "ended at the length bound")]
+    assert told == [(PHONES, 1, "ended at the length bound or in a repetition")]
     assert takes[PHONES] is not None
 
 

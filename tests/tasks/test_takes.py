@@ -1,14 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from model.pronunciation import Pronunciation
 from tasks.takes import (
     Take,
     decode_take,
     dequantize,
     encode_take,
+    find_doubt,
     find_problem,
     quantize,
     rank,
@@ -88,6 +92,22 @@ def test_plain_problems_are_found(audio, complete, problem):
     found = find_problem(audio, RATE, PHONES, complete)
     assert problem in found
     assert bool(found) == bool(problem)
+
+
+@pytest.mark.parametrize(
+    ("lost", "repeated", "problem"),
+    [(0.5, 0.5, ""), (50.0, 0.5, "missing at 1.2 s"), (0.5, 50.0, "repeated at 3.4 s")],
+)
+def test_lost_and_repeated_words_are_problems(lost, repeated, problem):
+    pronunciation = Pronunciation(lost, 1.2, repeated, 3.4)
+    found = find_problem(tone(0.4), RATE, PHONES, True, pronunciation)
+    assert problem in found
+    assert bool(found) == bool(problem) == (find_doubt(pronunciation) > 1)
+
+
+def test_the_less_doubtful_of_flawed_takes_comes_first():
+    worse, better = (replace(take(tone(1), "missing"), doubt=doubt) for doubt in (3.0, 1.1))
+    assert sorted([worse, better], key=lambda t: rank(t, PHONES)) == [better, worse]
 
 
 def test_the_best_take_comes_first():
