@@ -60,13 +60,13 @@ def load_presets(path: Path | None = None, official: str = "") -> Presets:
     `official` is the version of an official model ("v4"), "" for the built-in voice. Raises
     UsageError naming the file and the field that is wrong.
     """
-    values = {name: _read(SHIPPED / f"{name}.yaml") for name in Presets.model_fields}
+    values = {name: read_yaml(SHIPPED / f"{name}.yaml") for name in Presets.model_fields}
     if official:
-        sections = _read(SHIPPED / "official.yaml")
+        sections = read_yaml(SHIPPED / "official.yaml")
         own = sections.get(official, {})
         values["voice"] = {k: v for k, v in sections.items() if not isinstance(v, dict)} | own
     if path is not None:
-        for name, section in _read(path).items():
+        for name, section in read_yaml(path).items():
             if isinstance(section, dict) and name in values:
                 values[name] = values[name] | section
             else:
@@ -79,7 +79,8 @@ def load_presets(path: Path | None = None, official: str = "") -> Presets:
         raise UsageError(f"{path or SHIPPED}: {field}: {first['msg']}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The names and values of a YAML file; UsageError where it is none."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -13,6 +13,7 @@ import typer
 
 from configs.errors import UsageError, UserError
 from flows.models_cli import models_app
+from flows.pretrain_cli import pretrain_app
 from flows.start import start as _start
 from flows.start import terminal as _terminal
 
@@ -44,6 +45,7 @@ voices_app = typer.Typer(help="Voices registered by name.")
 store_app = typer.Typer(help="The store of takes: what is spoken is kept.")
 app.add_typer(voices_app, name="voices", rich_help_panel="Keep")
 app.add_typer(models_app, name="models", rich_help_panel="Keep")
+app.add_typer(pretrain_app, name="pretrain", rich_help_panel="Make")
 app.add_typer(store_app, name="store", rich_help_panel="Keep")
 
 
@@ -424,9 +426,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             arguments, prog_name="voxloom", standalone_mode=False
         )
         # An interrupted command comes back with its status or as an exception: Typer's choice.
-        return _interrupted() if status == INTERRUPTED else status or 0
+        return _interrupted(arguments) if status == INTERRUPTED else status or 0
     except (typer.Abort, KeyboardInterrupt):
-        return _interrupted()
+        return _interrupted(arguments)
     except WrongUsage as error:
         return _fail(_usage(error), UsageError.exit_status, arguments)
     except ClickProblem as error:
@@ -458,8 +460,9 @@ def _asked_voice(samples: Sequence[str], transcript: str | None) -> "AskedVoice"
     return AskedVoice(tuple(samples), said)
 
 
-def _interrupted() -> int:
-    _say("stopped; what is spoken so far is kept: run the same command again to go on")
+def _interrupted(arguments: Sequence[str]) -> int:
+    kept = "learned" if arguments[:1] == ["pretrain"] else "spoken"
+    _say(f"stopped; what is {kept} so far is kept: run the same command again to go on")
     return INTERRUPTED
 
 

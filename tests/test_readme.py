@@ -31,7 +31,7 @@ def test_its_commands_parse(readme):
     assert len(commands(readme)) >= 10
     for words in commands(readme):
         command, rest = program, words
-        while hasattr(command, "commands"):
+        while rest and rest[0] in getattr(command, "commands", {}):
             command, rest = command.commands[rest[0]], rest[1:]
         # Parses without running the command; a wrong option or a missing one raises.
         command.make_context(command.name, list(rest))

@@ -1,67 +1,76 @@
 """Trains S2 in the v3 layout: tokens, phones and a voice to mel by flow matching.
 
-    python -m model.training.acoustic --data PREPARED... --features RECOGNISER --out DIR
-
-The first corpus of `--data` has phone times, so that sentences can be cut at words; the others
-(human readings with machine transcripts) are used whole and without their phones, which also
-teaches S2 to do without a prompt's transcript.
+Clips whose phones have known times are cut at words or taken whole; others are used without their
+phones, which also teaches S2 to do without a prompt's transcript. A clip without times but with a
+text is taken whole with its phones where it is short enough.
 
 Left to itself, a small S2 lives on the tokens and never looks at the text: its attention stays
-flat, and what the tokens leave open is mumbled. The corpus knows when each phone is spoken, so two
+flat, and what the tokens leave open is mumbled. Where it is known when each phone is spoken, two
 heads of the cross-attention are asked to look at that phone (a guided attention as in H. Tachibana
 et al. (2017), but with known positions), and a linear classifier, which is thrown away afterwards,
 has to read that phone off the prior encoder's frames. Some tokens are replaced, as S1 makes
 mistakes too, and so that the text is needed.
+
+Another family of S2 is another class like `AcousticTrainer`, with losses of its own, beside it in
+stages.py; the items, their batches and the tokens are the same for all.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from configs.errors import UserError
+from configs.training import AcousticStage
 from model.s2.synthesizer import S2Config, SynthesizerTrnV3
-from model.spectral import MelConfig, log_mel, normalise_mel
+from model.spectral import MelConfig, denormalise_mel, log_mel, normalise_mel
 from model.text import phone_ids
+from model.training import corpus as corpora
 from model.training.alignment import Timed
-from model.training.corpus import SAMPLE_RATE, Corpus
-from model.training.loop import Run, averaged_weights
-from model.training.recogniser import CODES, WIDTH
-from model.training.semantic import TOKENS_PER_SECOND, Example, cut, load
+from model.training.corpus import Clip, Corpus
+from model.training.data import Data, Mixture
+from model.training.loop import Compute, Run, Stream, step_seed
+from model.training.semantic import Example, cut
+from model.training.speech import Speech
+from model.training.tokens import (
+    BUILT_IN,
+    TOKENS_PER_SECOND,
+    Tokeniser,
+    find_model,
+    find_tokeniser,
+    of_model,
+    stored_tokens,
+)
 
 MEL = MelConfig()
-WINDOW = 480
-"""Frames that go through the transformer at once, prompt included; so does the engine."""
 GUIDED_HEADS = 2
 WRONG_TOKENS = 0.1
 """Share of the tokens that are replaced, in half of the items."""
-CONFIG = S2Config(
-    ssl_dim=WIDTH,
-    codebook=CODES,
-    filter_channels=512,
-    layers=4,
-    mrte_hidden=256,
-    gin_channels=256,
-    reference_bins=MEL.bands,
-    wns1_width=256,
-    wns1_layers=3,
-    wns1_kernel=3,
-    text_dim=256,
-    dit_dim=256,
-    dit_depth=8,
-    dit_heads=4,
-    conv_layers=2,
-    conv_pos_kernel=7,
-    dropout=0.0,
-    dit_dropout=0.0,
-)
+SHORTEST, LONGEST = 25, 200
+"""Tokens of what is trained on; of a longer clip without times a part is taken."""
+POOL = 96
+"""Items that are drawn at once and put into batches by their length."""
+JUDGED_BATCHES = 8
+SAMPLE_STEPS, SAMPLE_GUIDANCE = 8, 2.0
+"""Of the flow matching, for the samples."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A clip to learn from: where its sound is, its tokens, and what it says if that is known."""
+
+    corpus: Corpus
+    clip: Clip
+    tokens: np.ndarray
+    speech: Speech | None
 
 
 @dataclass(frozen=True)
@@ -79,72 +88,52 @@ class Item:
     reference: Tensor
 
 
-class Source:
-    """Random items from timed sentences (cut at words) and untimed ones (whole, phones unknown)."""
-
-    def __init__(self, data: list[Path], features: Path, seed: int) -> None:
-        self.draw = np.random.default_rng(seed)
-        self.timed = Corpus(data[0])
-        others = [Corpus(folder) for folder in data[1:]]
-        self.untimed = [(corpus, index) for corpus in others for index in range(len(corpus))]
-        examples = load(data[0], features)
-        self.examples = [
-            (i, e) for i, e in enumerate(examples) if not e.held_out and len(e.tokens) > 25
-        ]
-        archive = np.load(features / "tokens.npz")
-        tokens = np.split(archive["tokens"], np.cumsum(archive["lengths"])[:-1])
-        self.other_tokens = tokens[len(examples) :]
-
-    def item(self) -> Item:
-        draw = self.draw
-        if self.untimed and draw.random() < 0.15:
-            number = int(draw.integers(len(self.untimed)))
-            corpus, index = self.untimed[number]
-            return self._make(corpus.audio(index), None, self.other_tokens[number], 0.0)
-        index, example = self.examples[int(draw.integers(len(self.examples)))]
-        audio = self.timed.audio(index)
-        return self.timed_item(audio, example, whole=draw.random() < 0.3)
-
-    def timed_item(self, audio: np.ndarray, example: Example, whole: bool) -> Item:
-        """A random span of the sentence, or all of it."""
-        start = 0.0
-        if not whole:
-            piece = cut(example, self.draw)
-            start = example.phones[0].start - piece.phones[0].start
-            for a in example.phones:
-                if a.word == piece.phones[0].word and a.phone == piece.phones[0].phone:
-                    start = a.start - piece.phones[0].start
-                    break
+def make_item(clip: Spoken, draw: np.random.Generator) -> Item:
+    """A random span of a clip, or all of it, with another random stretch as the reference."""
+    audio = clip.corpus.audio(clip.clip)
+    tokens, start = clip.tokens, 0.0
+    phones: tuple[Timed, ...] = ()
+    timed = clip.speech is not None and clip.speech.timed
+    if clip.speech is not None and timed:
+        example = Example(clip.speech.phones, clip.tokens)
+        if draw.random() >= 0.3:
+            piece = cut(example, draw)
+            start = _offset(example, piece)
             example = piece
-        return self._make(audio, example.phones, example.tokens, start)
+        phones, tokens = example.phones, example.tokens
+    elif len(tokens) > LONGEST:
+        first = int(draw.integers(len(tokens) - LONGEST))
+        tokens, start = tokens[first : first + LONGEST], first / TOKENS_PER_SECOND
+    elif clip.speech is not None:
+        phones = clip.speech.phones
+    if not phones or draw.random() < 0.1:
+        ids, spoken = phone_ids(["UNK"]), np.full(2 * len(tokens), -1)
+    else:
+        ids = phone_ids([p.phone for p in phones])
+        spoken = _spoken(phones, len(tokens)) if timed else np.full(2 * len(tokens), -1)
+    begin = max(0, round(start * corpora.SAMPLE_RATE))
+    hop = corpora.SAMPLE_RATE // TOKENS_PER_SECOND
+    stretch = audio[begin : begin + len(tokens) * hop]
+    length = int(min(len(audio), draw.uniform(2.0, 6.0) * corpora.SAMPLE_RATE))
+    first = int(draw.integers(len(audio) - length + 1))
+    reference = audio[first : first + length]
+    if draw.random() < 0.3:
+        level = 10 ** (-draw.uniform(15, 40) / 20) * np.sqrt(np.mean(reference**2))
+        reference = reference + (level * draw.standard_normal(length)).astype(np.float32)
+    return Item(ids, tokens, spoken, mel_of(stretch), mel_of(reference))
 
-    def _make(
-        self,
-        audio: np.ndarray,
-        timed: tuple[Timed, ...] | None,
-        tokens: np.ndarray,
-        start: float,
-    ) -> Item:
-        draw = self.draw
-        if timed is None and len(tokens) > 200:
-            first = int(draw.integers(len(tokens) - 200))
-            tokens, start = tokens[first : first + 200], first / TOKENS_PER_SECOND
-        if timed is None or draw.random() < 0.1:
-            phones, spoken = phone_ids(["UNK"]), np.full(2 * len(tokens), -1)
-        else:
-            phones = phone_ids([p.phone for p in timed])
-            middles = (np.arange(2 * len(tokens)) + 0.5) / (2 * TOKENS_PER_SECOND)
-            ends = np.array([p.end for p in timed])
-            spoken = np.searchsorted(ends, middles).clip(max=len(ends) - 1)
-        begin = max(0, round(start * SAMPLE_RATE))
-        stretch = audio[begin : begin + len(tokens) * (SAMPLE_RATE // TOKENS_PER_SECOND)]
-        length = int(min(len(audio), draw.uniform(2.0, 6.0) * SAMPLE_RATE))
-        first = int(draw.integers(len(audio) - length + 1))
-        reference = audio[first : first + length]
-        if draw.random() < 0.3:
-            level = 10 ** (-draw.uniform(15, 40) / 20) * np.sqrt(np.mean(reference**2))
-            reference = reference + (level * draw.standard_normal(length)).astype(np.float32)
-        return Item(phones, tokens, spoken, mel_of(stretch), mel_of(reference))
+
+def _offset(whole: Example, piece: Example) -> float:
+    """When in the whole sentence a piece of it begins, in seconds."""
+    word = piece.phones[0].word
+    same = next(p for p in whole.phones if p.word == word)
+    return same.start - piece.phones[0].start
+
+
+def _spoken(phones: tuple[Timed, ...], tokens: int) -> np.ndarray:
+    middles = (np.arange(2 * tokens) + 0.5) / (2 * TOKENS_PER_SECOND)
+    ends = np.array([p.end for p in phones])
+    return np.searchsorted(ends, middles).clip(max=len(ends) - 1)
 
 
 def mel_of(audio: np.ndarray) -> Tensor:
@@ -158,20 +147,52 @@ def pad(arrays: list[Tensor], value: float = 0.0) -> tuple[Tensor, Tensor]:
     return torch.stack([F.pad(a, (0, most - a.shape[-1]), value=value) for a in arrays]), lengths
 
 
-def batches(source: Source, seconds: float) -> Iterator[list[Item]]:
-    """Endless groups of items of similar length, about `seconds` of speech each."""
-    while True:
-        pool = sorted((source.item() for _ in range(96)), key=lambda item: len(item.tokens))
-        groups: list[list[Item]] = [[]]
-        for item in pool:
-            if (
-                groups[-1]
-                and (len(groups[-1]) + 1) * len(item.tokens) > seconds * TOKENS_PER_SECOND
-            ):
-                groups.append([])
-            groups[-1].append(item)
-        for index in source.draw.permutation(len(groups)):
-            yield groups[index]
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded tensors of items, with their lengths."""
+
+    codes: Tensor
+    code_lengths: Tensor
+    text: Tensor
+    text_lengths: Tensor
+    spoken: Tensor
+    mel: Tensor
+    mel_lengths: Tensor
+    reference: Tensor
+    reference_lengths: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def collate(items: list[Item]) -> Batch:
+    codes, code_lengths = pad([torch.from_numpy(i.tokens.astype(np.int64)) for i in items])
+    text, text_lengths = pad([torch.tensor(i.phones) for i in items])
+    spoken, _ = pad([torch.from_numpy(i.spoken) for i in items], -1)
+    mel, mel_lengths = pad([i.mel for i in items])
+    reference, reference_lengths = pad([i.reference for i in items])
+    return Batch(
+        codes,
+        code_lengths,
+        text,
+        text_lengths,
+        spoken,
+        mel,
+        mel_lengths,
+        reference,
+        reference_lengths,
+    )
+
+
+def grouped(items: list[Item], seconds: float) -> list[list[Item]]:
+    """Groups of items of similar length, about `seconds` of speech each."""
+    groups: list[list[Item]] = [[]]
+    for item in sorted(items, key=lambda item: len(item.tokens)):
+        full = (len(groups[-1]) + 1) * len(item.tokens) > seconds * TOKENS_PER_SECOND
+        if groups[-1] and full:
+            groups.append([])
+        groups[-1].append(item)
+    return groups
 
 
 @dataclass
@@ -233,63 +254,69 @@ class Losses:
 def losses(
     model: SynthesizerTrnV3,
     head: nn.Conv1d,
-    items: list[Item],
+    batch: Batch,
     draw: torch.Generator,
-    window: int = WINDOW,
+    window: int,
+    compute: Compute,
 ) -> Losses:
     """All losses of a batch.
 
     Of every item a window of at most `window` frames goes through the transformer, of which a
     random prefix of up to two thirds is given as the prompt; a tenth of the windows has neither
-    prompt nor conditioning, for guidance. Some of the tokens are wrong.
+    prompt nor conditioning, for guidance. Some of the tokens are wrong. All is drawn on the CPU, so
+    that it is the same on every device.
     """
-    codes, code_lengths = pad([torch.from_numpy(i.tokens.astype(np.int64)) for i in items])
-    share = WRONG_TOKENS * (torch.rand((len(items), 1), generator=draw) < 0.5)
-    wrong = torch.rand(codes.shape, generator=draw) < share
-    others = torch.randint(model.config.codebook, codes.shape, generator=draw)
-    codes = torch.where(wrong, others, codes)
-    text, text_lengths = pad([torch.tensor(i.phones) for i in items])
-    reference, reference_lengths = pad([i.reference for i in items])
-    with torch.autocast("cpu", torch.bfloat16), insight(model) as seen:
-        voice = model.reference_embedding(reference, reference_lengths)
-        fea, fea_lengths = model.condition(codes, code_lengths, text, text_lengths, voice)
+    device, size = batch.codes.device, len(batch.codes)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=draw).to(device)
+
+    share = WRONG_TOKENS * (uniform(size, 1) < 0.5)
+    wrong = uniform(*batch.codes.shape) < share
+    others = torch.randint(model.config.codebook, batch.codes.shape, generator=draw).to(device)
+    codes = torch.where(wrong, others, batch.codes)
+    with compute.autocast(), insight(model) as seen:
+        voice = model.reference_embedding(batch.reference, batch.reference_lengths)
+        fea, fea_lengths = model.condition(
+            codes, batch.code_lengths, batch.text, batch.text_lengths, voice
+        )
         rough = model.linear_mel(fea)
         guesses = head(seen.hidden).float()
         own_guesses = head(seen.hidden.detach()).float()
-    spoken, _ = pad([torch.from_numpy(i.spoken) for i in items], -1)
-    spoken = spoken[:, : seen.hidden.shape[2]]
-    said = torch.where(spoken < 0, -100, text.gather(1, spoken.clamp(min=0)))
+    spoken = batch.spoken[:, : seen.hidden.shape[2]]
+    said = torch.where(spoken < 0, -100, batch.text.gather(1, spoken.clamp(min=0)))
     phones = (said >= 0).sum().clamp(min=1)
-    mel, mel_lengths = pad([i.mel for i in items])
+    mel, bands = batch.mel, batch.mel.shape[1]
     frames = min(mel.shape[2], fea.shape[2])
-    lengths = torch.minimum(mel_lengths, fea_lengths.long()).clamp(max=frames)
+    lengths = torch.minimum(batch.mel_lengths, fea_lengths.long()).clamp(max=frames)
     mel, fea, rough = mel[..., :frames], fea[..., :frames], rough[..., :frames].float()
-    valid = (torch.arange(frames) < lengths[:, None])[:, None]
-    rough_loss = ((rough - mel).abs() * valid).sum() / valid.sum() / MEL.bands
+    valid = (torch.arange(frames, device=device) < lengths[:, None])[:, None]
+    rough_loss = ((rough - mel).abs() * valid).sum() / valid.sum() / bands
 
-    size = min(window, frames)
-    starts = (torch.rand(len(items), generator=draw) * (lengths - size).clamp(min=0)).long()
-    at = (starts[:, None] + torch.arange(size))[:, None]
-    x1 = mel.gather(2, at.expand(-1, MEL.bands, -1))
+    taken = min(window, frames)
+    places = torch.arange(taken, device=device)
+    starts = (uniform(size) * (lengths - taken).clamp(min=0)).long()
+    at = (starts[:, None] + places)[:, None]
+    x1 = mel.gather(2, at.expand(-1, bands, -1))
     conditioning = fea.gather(2, at.expand(-1, fea.shape[1], -1))
-    inside = (lengths - starts).clamp(max=size)
-    share = torch.rand(len(items), generator=draw) * 2 / 3
-    share = share * (torch.rand(len(items), generator=draw) < 0.9)
-    prompted = (torch.arange(size) < (inside * share)[:, None])[:, None]
-    x0 = torch.randn(x1.shape, generator=draw)
-    t = torch.rand(len(items), generator=draw)
+    inside = (lengths - starts).clamp(max=taken)
+    prefix = uniform(size) * 2 / 3
+    prefix = prefix * (uniform(size) < 0.9)
+    prompted = (places < (inside * prefix)[:, None])[:, None]
+    x0 = torch.randn(x1.shape, generator=draw).to(device)
+    t = uniform(size)
     x = torch.where(prompted, 0.0, (1 - t)[:, None, None] * x0 + t[:, None, None] * x1)
-    blind = (torch.rand(len(items), generator=draw) < 0.1)[:, None, None]
+    blind = (uniform(size) < 0.1)[:, None, None]
     prompt = torch.where(prompted & ~blind, x1, 0.0)
     conditioning = torch.where(blind, 0.0, conditioning)
     steps = torch.tensor([0.0, 1 / 4, 1 / 8, 1 / 16, 1 / 32])
-    dt = steps[torch.randint(5, (len(items),), generator=draw)]
-    with torch.autocast("cpu", torch.bfloat16):
+    dt = steps[torch.randint(5, (size,), generator=draw)].to(device)
+    with compute.autocast():
         velocity = model.cfm.estimator(x, prompt, inside, t, dt, conditioning)
-    counted = (torch.arange(size) < inside[:, None])[:, None] & ~prompted
+    counted = (places < inside[:, None])[:, None] & ~prompted
     error = (velocity.float() - (x1 - x0)).square() * counted
     return Losses(
-        flow=error.sum() / counted.sum() / MEL.bands,
+        flow=error.sum() / counted.sum() / bands,
         rough=rough_loss,
         guide=guide_loss(seen.log_weights, spoken),
         phone=F.cross_entropy(guesses, said, reduction="sum") / phones,
@@ -297,62 +324,150 @@ def losses(
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, nargs="+", required=True)
-    parser.add_argument("--features", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch-seconds", type=float, default=40)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    model = SynthesizerTrnV3(CONFIG)
-    quantizer = averaged_weights(options.features / "quantizer", "quantizer")
-    load_quantizer(model, quantizer)
-    head = nn.Conv1d(CONFIG.hidden_channels, CONFIG.symbols, 1)
-    run = Run(
-        options.out,
-        {"s2": model, "head": head},
-        options.minutes,
-        options.rate,
-        warmup=200,
-        average=0.998,
-    )
-    source = Source(options.data, options.features, seed=run.step)
-    draw = torch.Generator().manual_seed(run.step)
-    parameters = sum(p.numel() for p in model.parameters())
-    print(len(source.examples), "sentences,", parameters, "parameters", flush=True)
-    stream = batches(source, options.batch_seconds)
-    for _ in run.steps():
-        found = losses(model, head, next(stream), draw)
-        run.update("s2", found.flow + found.rough + 0.1 * found.guide + 0.1 * found.phone)
+class AcousticTrainer:
+    """S2 in the v3 layout; see `Trainer`."""
+
+    def __init__(self, config: AcousticStage, data: Data, compute: Compute, out: Path) -> None:
+        self.config, self.compute = config, compute
+        started = find_model(config.start) if config.start else None
+        if started is not None:
+            self.tokeniser = of_model(started)
+            self.s2 = SynthesizerTrnV3(started.s2.config)
+            self.s2.load_state_dict(started.s2.state_dict())
+        else:
+            self.tokeniser = find_tokeniser(config.recogniser, out)
+            self.s2 = SynthesizerTrnV3(s2_config(config, self.tokeniser))
+        load_quantizer(self.s2, self.tokeniser)
+        self.head = nn.Conv1d(self.s2.config.hidden_channels, self.s2.config.symbols, 1)
+        self.vocoder = (started or find_model(BUILT_IN)).vocoder
+        self.training, self.held_out = self._clips(data)
+        draw = np.random.default_rng(0)
+        some = [make_item(clip, draw) for clip in self.held_out[:POOL]]
+        groups = grouped(some, config.batch_seconds)[:JUDGED_BATCHES]
+        self.judged = [collate(group) for group in groups]
+        self.modules: dict[str, nn.Module] = {
+            "s2": self.s2.to(compute.device),
+            "head": self.head.to(compute.device),
+        }
+        self.tokens, self.sizes = self.tokeniser.hash, asdict(self.s2.config)
+        self.stream = Stream(self._pool, config.seed)
+
+    def step(self, run: Run) -> dict[str, float]:
+        batch = next(self.stream).to(self.compute.device)
+        draw = torch.Generator().manual_seed(step_seed(self.config.seed, run.step))
+        found = losses(self.s2, self.head, batch, draw, self.config.window, self.compute)
+        guided = self.config.guide * found.guide + self.config.phone * found.phone
+        run.update("s2", found.flow + found.rough + guided)
         run.update("head", found.head)
-        run.log(
-            flow=found.flow.item(),
-            rough=found.rough.item(),
-            guide=found.guide.item(),
-            phone=found.phone.item(),
+        return {
+            "flow": found.flow.item(),
+            "rough": found.rough.item(),
+            "guide": found.guide.item(),
+            "phone": found.phone.item(),
+        }
+
+    def validate(self) -> dict[str, float]:
+        """The losses on held-out clips, with the same spans and noise every time."""
+        sums: dict[str, float] = {}
+        for number, batch in enumerate(self.judged):
+            found = losses(
+                self.s2,
+                self.head,
+                batch.to(self.compute.device),
+                torch.Generator().manual_seed(number),
+                self.config.window,
+                self.compute,
+            )
+            for name in ("flow", "rough", "guide", "phone"):
+                sums[name] = sums.get(name, 0.0) + getattr(found, name).item() / len(self.judged)
+        return sums
+
+    def sample(self, folder: Path) -> None:
+        """WAVs of held-out clips made from their true tokens; their beginning is the prompt."""
+        folder.mkdir(parents=True, exist_ok=True)
+        step = max(1, len(self.held_out) // max(1, self.config.samples))
+        for number, clip in enumerate(self.held_out[::step][: self.config.samples]):
+            audio = clip.corpus.audio(clip.clip)
+            made = self._made(clip, audio)
+            soundfile.write(folder / f"{number}-made.wav", made, corpora.SAMPLE_RATE)
+            soundfile.write(folder / f"{number}-true.wav", audio, corpora.SAMPLE_RATE)
+
+    def finish(self, run: Run) -> None:
+        """The checkpoint is all there is."""
+
+    def _made(self, clip: Spoken, audio: np.ndarray) -> np.ndarray:
+        """A clip's first window from its tokens; the first third of it is given as the prompt."""
+        device = self.compute.device
+        mel = mel_of(audio)[None].to(device)
+        tokens = clip.tokens[: self.config.window * TOKENS_PER_SECOND * 256 // 24_000]
+        whole = len(tokens) == len(clip.tokens)
+        phones = ["UNK"]
+        if clip.speech is not None and whole:
+            phones = [p.phone for p in clip.speech.phones]
+        codes = torch.from_numpy(tokens.astype(np.int64))[None].to(device)
+        text = torch.tensor([phone_ids(phones)]).to(device)
+        voice = self.s2.reference_embedding(mel, torch.tensor([mel.shape[2]], device=device))
+        fea, _ = self.s2.condition(
+            codes,
+            torch.tensor([codes.shape[1]], device=device),
+            text,
+            torch.tensor([text.shape[1]], device=device),
+            voice,
         )
+        frames = min(fea.shape[2], mel.shape[2])
+        prompt = mel[..., : frames // 3]
+        noise = torch.randn((1, mel.shape[1], frames), generator=torch.Generator().manual_seed(0))
+        made = self.s2.cfm.inference(
+            fea[..., :frames], None, prompt, SAMPLE_STEPS, noise.to(device), SAMPLE_GUIDANCE
+        )
+        made[..., : prompt.shape[2]] = prompt
+        return self.vocoder(denormalise_mel(made).cpu())[0].clamp(-1, 1).numpy()
+
+    def _pool(self, draw: np.random.Generator) -> list[Batch]:
+        items = [make_item(self.training(draw), draw) for _ in range(POOL)]
+        items = [item for item in items if item.mel.shape[1] > 8]
+        groups = grouped(items, self.config.batch_seconds)
+        return [collate(groups[index]) for index in draw.permutation(len(groups))]
+
+    def _clips(self, data: Data) -> tuple[Mixture[Spoken], list[Spoken]]:
+        training: list[list[Spoken]] = []
+        held_out: list[Spoken] = []
+        for corpus, speech in zip(data.corpora, data.speech(), strict=True):
+            tokens = stored_tokens(self.tokeniser, corpus, data.on_done)
+            training.append([])
+            for clip in corpus.clips:
+                spoken = Spoken(corpus, clip, tokens[clip.index], speech.get(clip.index))
+                if len(spoken.tokens) <= SHORTEST:
+                    continue
+                if clip.name not in data.held_out:
+                    training[-1].append(spoken)
+                elif clip.rate == 1.0:
+                    held_out.append(spoken)
+        if not held_out or not any(training):
+            raise UserError(
+                f"Too few clips are longer than {SHORTEST / TOKENS_PER_SECOND:.0f} s: the stage "
+                "acoustic needs some to train on and some held out."
+            )
+        return Mixture(training, data.shares), held_out
 
 
-def load_quantizer(model: SynthesizerTrnV3, quantizer: dict[str, Tensor]) -> None:
-    """Puts the recogniser's quantizer in its place and freezes it."""
-    model.ssl_proj.load_state_dict(
-        {"weight": quantizer["project.weight"], "bias": quantizer["project.bias"]}
-    )
+def s2_config(config: AcousticStage, tokeniser: Tokeniser) -> S2Config:
+    """Sizes from the configuration, from the tokens and from the mel."""
+    sizes = config.sizes.model_dump()
+    made = S2Config(**sizes, dropout=0.0, dit_dropout=0.0, mels=MEL.bands)
+    codes, width = tokeniser.embed.shape
+    return replace(made, ssl_dim=width, codebook=codes, reference_bins=MEL.bands)
+
+
+def load_quantizer(model: SynthesizerTrnV3, tokeniser: Tokeniser) -> None:
+    """Puts the tokens' quantizer in its place and freezes it."""
+    model.ssl_proj.load_state_dict({"weight": tokeniser.weight, "bias": tokeniser.bias})
     state = model.quantizer.state_dict()
     for name in state:
         if name.endswith(("embed", "embed_avg")):
-            state[name] = quantizer["embed"]
+            state[name] = tokeniser.embed
         elif name.endswith("inited"):
             state[name] = torch.ones(1)
     model.quantizer.load_state_dict(state)
     model.ssl_proj.requires_grad_(False)
     model.quantizer.requires_grad_(False)
-
-
-if __name__ == "__main__":
-    main()

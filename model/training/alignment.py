@@ -1,6 +1,6 @@
 """When each phone of a training utterance is said, from the synthesiser's own durations.
 
-The corpus' `dur` counts 25 ms units for every symbol of `ipa`, with one pad at either end. Its IPA
+A manifest's `dur` counts 25 ms units for every symbol of `ipa`, with one pad at either end. Its IPA
 maps onto the ARPAbet of `words` symbol by symbol; only the r-coloured vowel is two symbols there (a
 vowel and r).
 """
@@ -14,8 +14,8 @@ import numpy as np
 
 from model.recogniser import FRAMES_PER_SECOND, PHONES, SILENCE
 from model.text import corpus_phones
-from model.training.corpus import DURATION_UNIT_SECONDS
 
+DURATION_UNIT_SECONDS = 0.025
 MARKS = frozenset(",.?!;:—")
 STRESS = frozenset("ˈˌ")
 

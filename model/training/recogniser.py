@@ -1,48 +1,44 @@
 """Trains what sits on the recogniser's features: the semantic quantizer and the phone classifier.
 
-    python -m model.training.recogniser features --whisper model.bin --data PREPARED... --out DIR
-    python -m model.training.recogniser train --out DIR --minutes 8
-    python -m model.training.recogniser tokens --out DIR
-
-The encoder stays as Whisper left it. The quantizer learns under a phone loss (straight-through,
-codes that nobody uses are drawn anew), so that a token says what is spoken, and under a small
-feature loss, so that it says a little of how.
+The encoder stays as it was. The quantizer learns under a phone loss (straight-through, codes that
+nobody uses are drawn anew), so that a token says what is spoken, and under a small feature loss, so
+that it says a little of how.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
+import copy
+import hashlib
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.recogniser import PHONES, SAMPLE_RATE, PhoneHead, Recogniser, RecogniserConfig
-from model.training import corpus as corpora
-from model.training.alignment import frame_labels, timed_phones
-from model.training.loop import Run, averaged_weights
+from configs.errors import UserError
+from configs.training import RecogniserStage
+from model.recogniser import PHONES, SILENCE, PhoneHead, Recogniser, RecogniserConfig
+from model.training.alignment import frame_labels
+from model.training.corpus import Corpus
+from model.training.data import Data, Mixture
+from model.training.loop import Compute, Run, Stream
+from model.training.tokens import (
+    FILE,
+    find_model,
+    heard,
+    of_model,
+    save_tokeniser,
+    stored_features,
+)
 from model.training.whisper import encoder_state
 
-WIDTH = RecogniserConfig().width
-CODES = 512
-
-
-class Features:
-    """Recogniser features: `array(i)` is float16 (frames, width) of clip i over all corpora."""
-
-    def __init__(self, out: Path) -> None:
-        with (out / "features.jsonl").open(encoding="utf-8") as lines:
-            self.entries = [json.loads(line) for line in lines]
-        self._data = np.memmap(out / "features.f16", dtype=np.float16, mode="r").reshape(-1, WIDTH)
-
-    def array(self, index: int) -> np.ndarray:
-        entry = self.entries[index]
-        return self._data[entry["offset"] : entry["offset"] + entry["frames"]]
+POOL = 16
+"""Batches that are drawn at once."""
+JUDGED = 64
+"""Held-out clips that are judged at most."""
 
 
 class Quantizer(nn.Module):
@@ -56,10 +52,10 @@ class Quantizer(nn.Module):
     sizes: Tensor
     sums: Tensor
 
-    def __init__(self, width: int = WIDTH, codes: int = CODES) -> None:
+    def __init__(self, width: int, codes: int, hidden: int = 256) -> None:
         super().__init__()
         self.project = nn.Conv1d(width, width, 2, stride=2)
-        self.phones = PhoneHead(width, 256)
+        self.phones = PhoneHead(width, hidden)
         self.rebuild = nn.Conv1d(width, width, 3, padding=1)
         self.register_buffer("embed", torch.randn(codes, width))
         self.register_buffer("sizes", torch.ones(codes))
@@ -93,169 +89,220 @@ class Quantizer(nn.Module):
         self.sums.mul_(keep).add_(totals, alpha=1 - keep)
         idle = self.sizes < 0.2
         if idle.any():
-            drawn = vectors[torch.randint(len(vectors), (int(idle.sum()),))]
-            self.sums[idle], self.sizes[idle] = drawn, 1.0
+            chosen = torch.randint(len(vectors), (int(idle.sum()),), device=vectors.device)
+            self.sums[idle], self.sizes[idle] = vectors[chosen], 1.0
         self.embed.copy_(self.sums / self.sizes[:, None])
 
 
-def extract(whisper: Path, data: list[Path], out: Path) -> None:
-    """Writes every clip's standardised features; mean and deviation come from about 300 clips."""
-    out.mkdir(parents=True, exist_ok=True)
-    recogniser = Recogniser()
-    recogniser.load_state_dict(encoder_state(whisper), strict=False)
-    recogniser.eval()
+@dataclass(frozen=True)
+class Labelled:
+    """A clip's features (frames, width) and its phone classes (frames,)."""
 
-    def features(audio: np.ndarray) -> np.ndarray:
-        low = soxr.resample(audio, corpora.SAMPLE_RATE, SAMPLE_RATE).astype(np.float32)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            return recogniser.features(torch.from_numpy(low)[None])[0].T.float().numpy()
-
-    sets = [corpora.Corpus(folder) for folder in data]
-    sample = np.concatenate(
-        [features(sets[0].audio(i)) for i in range(0, len(sets[0]), max(1, len(sets[0]) // 300))]
-    )
-    recogniser.mean.copy_(torch.from_numpy(sample.mean(0)))
-    recogniser.deviation.copy_(torch.from_numpy(sample.std(0)))
-    torch.save(recogniser.state_dict(), out / "encoder.pt")
-    offset, began = 0, time.monotonic()
-    with (
-        (out / "features.f16.part").open("wb") as file,
-        (out / "features.jsonl.part").open("w", encoding="utf-8") as index,
-    ):
-        for number, corpus in enumerate(sets):
-            for clip in range(len(corpus)):
-                array = features(corpus.audio(clip)).astype(np.float16)
-                file.write(array.tobytes())
-                entry = {"corpus": number, "clip": clip, "offset": offset, "frames": len(array)}
-                index.write(json.dumps(entry) + "\n")
-                offset += len(array)
-                if clip % 1000 == 0:
-                    print(
-                        number, clip, len(corpus), round(time.monotonic() - began), "s", flush=True
-                    )
-    (out / "features.f16.part").replace(out / "features.f16")
-    (out / "features.jsonl.part").replace(out / "features.jsonl")
+    features: np.ndarray
+    labels: np.ndarray
 
 
-def labelled(out: Path, data: list[Path]) -> list[tuple[int, np.ndarray, bool]]:
-    """(feature index, frame labels, held out) of every clip whose phone times are known."""
-    features = Features(out)
-    sets = [corpora.Corpus(folder) for folder in data]
-    found = []
-    for index, entry in enumerate(features.entries):
-        clip = sets[entry["corpus"]].clips[entry["clip"]]
-        if "dur" in clip.row:
-            labels = frame_labels(timed_phones(clip.row, clip.rate), entry["frames"])
-            found.append((index, labels, clip.book == corpora.HELD_OUT))
-    return found
-
-
-def train(data: list[Path], out: Path, minutes: float, frames: int = 200, batch: int = 32) -> None:
-    features = Features(out)
-    rows = labelled(out, data)
-    training = [row for row in rows if not row[2] and len(row[1]) >= frames]
-    print(len(training), "clips to train on")
-    quantizer, head = Quantizer(), PhoneHead(WIDTH, 256)
-    draw = np.random.default_rng(0)
-    first = np.concatenate(
-        [features.array(r[0])[:100] for r in training[:: max(1, len(training) // 400)]]
-    )
-    with torch.no_grad():
-        vectors = quantizer.project(torch.from_numpy(first.astype(np.float32)).T[None])[0].T
-        quantizer.embed.copy_(vectors[torch.randperm(len(vectors))[:CODES]])
-        quantizer.sums.copy_(quantizer.embed)
-    run = Run(
-        out / "quantizer", {"quantizer": quantizer, "head": head}, minutes, 1e-3, average=0.99
-    )
-    for _ in run.steps():
-        picks, labels = [], []
-        for row in draw.choice(len(training), batch):
-            index, label, _ = training[row]
-            start = 2 * int(draw.integers((len(label) - frames) // 2 + 1))
-            picks.append(features.array(index)[start : start + frames].astype(np.float32))
-            labels.append(label[start : start + frames])
-        x = torch.from_numpy(np.stack(picks)).transpose(1, 2)
-        y = torch.from_numpy(np.stack(labels))
-        with torch.autocast("cpu", torch.bfloat16):
-            logits, rebuilt, commitment, _ = quantizer(x)
-            direct = head(F.dropout(x, 0.1))
-        phone_loss = F.cross_entropy(logits.float(), y)
-        rebuild_loss = F.mse_loss(rebuilt.float(), x)
-        run.update("quantizer", phone_loss + 0.5 * rebuild_loss + 0.25 * commitment)
-        head_loss = F.cross_entropy(direct.float(), y)
-        run.update("head", head_loss)
-        run.log(
-            phone=phone_loss.item(),
-            rebuild=rebuild_loss.item(),
-            commit=commitment.item(),
-            head=head_loss.item(),
+def piece(clip: Labelled, frames: int, draw: np.random.Generator) -> Labelled:
+    """So many frames of a clip from an even one on; a clip that is shorter is said repeatedly."""
+    length = len(clip.labels) // 2 * 2
+    if length < frames:
+        return Labelled(
+            np.resize(clip.features[:length], (frames, clip.features.shape[1])),
+            np.resize(clip.labels[:length], frames),
         )
-    report(features, [row for row in rows if row[2]], out)
+    start = 2 * int(draw.integers((length - frames) // 2 + 1))
+    return Labelled(clip.features[start : start + frames], clip.labels[start : start + frames])
 
 
-@torch.inference_mode()
-def report(features: Features, held_out: list[tuple[int, np.ndarray, bool]], out: Path) -> None:
-    """Prints frame accuracy on the held-out book and how the codes are used."""
-    quantizer, head = Quantizer().eval(), PhoneHead(WIDTH, 256).eval()
-    quantizer.load_state_dict(averaged_weights(out / "quantizer", "quantizer"))
-    head.load_state_dict(averaged_weights(out / "quantizer", "head"))
-    right = direct = total = 0
-    counts = np.zeros(CODES)
-    for index, labels, _ in held_out:
-        length = len(labels) // 2 * 2
-        x = torch.from_numpy(features.array(index)[:length].astype(np.float32)).T[None]
-        logits, _, _, codes = quantizer(x)
-        right += int((logits[0].argmax(0).numpy() == labels[:length]).sum())
-        direct += int((head(x)[0].argmax(0).numpy() == labels[:length]).sum())
-        total += length
-        counts += np.bincount(codes[0].numpy(), minlength=CODES)
-    share = counts / counts.sum()
-    perplexity = float(np.exp(-(share * np.log(share + 1e-12)).sum()))
-    print(
-        f"held out: {total} frames, phones from tokens {right / total:.3f},",
-        f"from features {direct / total:.3f}",
-    )
-    print(
-        f"codes used {int((counts > 0).sum())} of {CODES}, perplexity {perplexity:.0f};",
-        f"phones {len(PHONES)}",
-    )
+class RecogniserTrainer:
+    """Quantizer and phone classifier; see `Trainer`."""
+
+    def __init__(self, config: RecogniserStage, data: Data, compute: Compute, out: Path) -> None:
+        self.config, self.compute = config, compute
+        codes, head_width = config.sizes.codes, config.sizes.head_width
+        model = find_model(config.start or "built-in")
+        if config.start:
+            codes, head_width = model.s2.config.codebook, model.recogniser.config.head_width
+        if config.whisper:
+            self.recogniser = Recogniser(RecogniserConfig(head_width=head_width))
+            self.recogniser.load_state_dict(encoder_state(Path(config.whisper)), strict=False)
+        else:
+            old = model.recogniser
+            self.recogniser = Recogniser(replace(old.config, head_width=head_width))
+            kept = {k: v for k, v in old.state_dict().items() if not k.startswith("phones.")}
+            self.recogniser.load_state_dict(kept, strict=False)
+        self.recogniser.eval().requires_grad_(False)
+        if not config.start:
+            _standardise(self.recogniser, data.corpora)
+        self.training, self.held_out = _labelled(self.recogniser, data)
+        width = self.recogniser.config.width
+        self.quantizer = Quantizer(width, codes)
+        self.head = PhoneHead(width, head_width)
+        if config.start:
+            self.head.load_state_dict(model.recogniser.phones.state_dict())
+            learned = of_model(model)
+            with torch.no_grad():
+                self.quantizer.project.weight.copy_(learned.weight)
+                assert self.quantizer.project.bias is not None
+                self.quantizer.project.bias.copy_(learned.bias)
+                self.quantizer.embed.copy_(learned.embed)
+                self.quantizer.sums.copy_(learned.embed)
+        else:
+            self._begin_codes()
+        self.modules: dict[str, nn.Module] = {
+            "quantizer": self.quantizer.to(compute.device),
+            "head": self.head.to(compute.device),
+        }
+        self.tokens, self.sizes = "", {"codes": codes, "head_width": head_width}
+        self.stream = Stream(self._pool, config.seed)
+        self.out = out
+
+    def step(self, run: Run) -> dict[str, float]:
+        x, y = next(self.stream)
+        with self.compute.autocast():
+            logits, rebuilt, commitment, _ = self.quantizer(x)
+            direct = self.head(F.dropout(x, 0.1))
+        phone = F.cross_entropy(logits.float(), y)
+        rebuild = F.mse_loss(rebuilt.float(), x)
+        head = F.cross_entropy(direct.float(), y)
+        run.update("quantizer", phone + 0.5 * rebuild + 0.25 * commitment)
+        run.update("head", head)
+        return {
+            "phone": phone.item(),
+            "rebuild": rebuild.item(),
+            "commit": commitment.item(),
+            "head": head.item(),
+        }
+
+    def validate(self) -> dict[str, float]:
+        """Cross entropies and shares of right frames, from tokens (`phone`, `right`) and from
+        features (`head`, `head right`); how many codes are in use (`perplexity`)."""
+        sums = np.zeros(4)
+        counts = np.zeros(len(self.quantizer.sizes))
+        total = 0
+        for clip in self.held_out:
+            logits, direct, codes = self._heard(clip)
+            y = torch.from_numpy(clip.labels[: logits.shape[1]])
+            for place, found in enumerate((logits, direct)):
+                sums[place] += F.cross_entropy(found.T, y, reduction="sum").item()
+                sums[2 + place] += float((found.argmax(0) == y).sum())
+            counts += np.bincount(codes.numpy(), minlength=len(counts))
+            total += len(y)
+        share = counts / counts.sum()
+        perplexity = float(np.exp(-(share * np.log(share + 1e-12)).sum()))
+        names = ("phone", "head", "right", "head right")
+        return dict(zip(names, (sums / total).tolist(), strict=True)) | {"perplexity": perplexity}
+
+    def sample(self, folder: Path) -> None:
+        """`phones.txt`: what held-out clips say and what was heard, from tokens and features."""
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = []
+        errors = np.zeros(3)
+        for clip in self.held_out[: self.config.samples]:
+            logits, direct, _ = self._heard(clip)
+            said = runs(clip.labels)
+            from_tokens = runs(logits.argmax(0).numpy())
+            from_features = runs(direct.argmax(0).numpy())
+            errors += distance(said, from_tokens), distance(said, from_features), len(said)
+            lines += [
+                f"said          {' '.join(said)}",
+                f"from tokens   {' '.join(from_tokens)}",
+                f"from features {' '.join(from_features)}",
+                "",
+            ]
+        rates = errors[:2] / max(errors[2], 1)
+        head = f"phone error rate: {rates[0]:.3f} from tokens, {rates[1]:.3f} from features\n\n"
+        (folder / "phones.txt").write_text(head + "\n".join(lines), encoding="utf-8")
+
+    def finish(self, run: Run) -> None:
+        """Writes the recogniser with its quantizer for the other stages."""
+        recogniser = copy.deepcopy(self.recogniser)
+        recogniser.phones.load_state_dict(run.averages["head"])
+        save_tokeniser(self.out / FILE, recogniser, run.averages["quantizer"])
+
+    def _heard(self, clip: Labelled) -> tuple[Tensor, Tensor, Tensor]:
+        """Phone logits (phones, frames) from tokens and from features, and the tokens' codes."""
+        length = len(clip.labels) // 2 * 2
+        x = torch.from_numpy(clip.features[:length].astype(np.float32)).T[None]
+        x = x.to(self.compute.device)
+        logits, _, _, codes = self.quantizer(x)
+        return logits[0].float().cpu(), self.head(x)[0].float().cpu(), codes[0].cpu()
+
+    def _pool(self, draw: np.random.Generator) -> list[tuple[Tensor, Tensor]]:
+        batches = []
+        for _ in range(POOL):
+            pieces = [
+                piece(self.training(draw), self.config.frames // 2 * 2, draw)
+                for _ in range(self.config.batch)
+            ]
+            x = torch.from_numpy(np.stack([p.features for p in pieces]).astype(np.float32))
+            y = torch.from_numpy(np.stack([p.labels for p in pieces]))
+            device = self.compute.device
+            batches.append((x.transpose(1, 2).to(device), y.to(device)))
+        return batches
+
+    def _begin_codes(self) -> None:
+        """The codebook begins with vectors of the data."""
+        draw = np.random.default_rng(self.config.seed)
+        first = np.concatenate([piece(self.training(draw), 100, draw).features for _ in range(400)])
+        with torch.no_grad():
+            x = torch.from_numpy(first.astype(np.float32)).T[None]
+            vectors = self.quantizer.project(x)[0].T
+            chosen = draw.choice(len(vectors), len(self.quantizer.embed))
+            self.quantizer.embed.copy_(vectors[torch.from_numpy(chosen)])
+            self.quantizer.sums.copy_(self.quantizer.embed)
 
 
-@torch.inference_mode()
-def tokens(out: Path) -> None:
-    """Writes every clip's semantic tokens (25 per second) to `tokens.npz`."""
-    features = Features(out)
-    quantizer = Quantizer().eval()
-    quantizer.load_state_dict(averaged_weights(out / "quantizer", "quantizer"))
-    arrays = [
-        quantizer.encode(torch.from_numpy(features.array(i).astype(np.float32)).T[None])[0]
-        .numpy()
-        .astype(np.int16)
-        for i in range(len(features.entries))
-    ]
-    lengths = np.array([len(a) for a in arrays])
-    np.savez(out / "tokens.npz", tokens=np.concatenate(arrays), lengths=lengths)
-    print(len(arrays), "clips,", int(lengths.sum()), "tokens")
+def _standardise(recogniser: Recogniser, corpora: list[Corpus]) -> None:
+    """Sets mean and deviation from about 300 clips."""
+    clips = [(corpus, clip) for corpus in corpora for clip in corpus.clips]
+    recogniser.mean.zero_()
+    recogniser.deviation.fill_(1.0)
+    some = clips[:: max(1, len(clips) // 300)]
+    parts = [part for corpus, clip in some for part in heard(recogniser, corpus.audio(clip))]
+    values = torch.cat(parts, dim=1)
+    recogniser.mean.copy_(values.mean(1))
+    recogniser.deviation.copy_(values.std(1).clamp(min=1e-4))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=["features", "train", "tokens"])
-    parser.add_argument("--whisper", type=Path)
-    parser.add_argument("--data", type=Path, nargs="+", default=[])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    if options.stage == "features":
-        extract(options.whisper, options.data, options.out)
-    elif options.stage == "train":
-        train(options.data, options.out, options.minutes)
-    else:
-        tokens(options.out)
+def _labelled(recogniser: Recogniser, data: Data) -> tuple[Mixture[Labelled], list[Labelled]]:
+    """Clips whose phone times are known: those to train on, and those that judge."""
+    digest = hashlib.sha256()
+    for tensor in recogniser.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    training: list[list[Labelled]] = []
+    held_out: list[Labelled] = []
+    for corpus, speech in zip(data.corpora, data.speech(), strict=True):
+        features = stored_features(recogniser, digest.hexdigest()[:16], corpus, data.on_done)
+        training.append([])
+        for number, clip in enumerate(corpus.clips):
+            said, array = speech.get(clip.index), features[number]
+            if said is None or not said.timed or len(array) < 2:
+                continue
+            labelled = Labelled(array, frame_labels(list(said.phones), len(array)))
+            if clip.name not in data.held_out:
+                training[-1].append(labelled)
+            elif clip.rate == 1.0:
+                held_out.append(labelled)
+    if not held_out or not any(training):
+        raise UserError(
+            "Too few clips have phones with known times: the stage recogniser needs English "
+            "speech with its text, some of it held out."
+        )
+    held_out.sort(key=lambda clip: len(clip.labels))
+    return Mixture(training, data.shares), held_out[:: max(1, len(held_out) // JUDGED)]
 
 
-if __name__ == "__main__":
-    main()
+def runs(labels: np.ndarray) -> list[str]:
+    """The phones of frames, silence left out."""
+    return [PHONES[k] for k, _ in groupby(labels.tolist()) if PHONES[k] != SILENCE]
+
+
+def distance(said: list[str], heard: list[str]) -> int:
+    """The number of phones to be put in, taken out or replaced (V. Levenshtein, 1966)."""
+    row = list(range(len(heard) + 1))
+    for i, phone in enumerate(said, 1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(heard, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (phone != other))
+    return row[-1]

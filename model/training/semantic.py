@@ -1,9 +1,13 @@
 """Trains S1: phones to semantic tokens by teacher forcing, its attention shown the way.
 
-    python -m model.training.semantic --data PREPARED --features RECOGNISER --out DIR --minutes 60
+The loss is the cross entropy summed over tokens and end tokens, as in the official trainer: every
+token counts the same, in whatever batch it is. The sum is divided by a constant, the tokens that a
+batch has on average (`TOKENS_A_SENTENCE` a sentence), and not by the batch's own number, which
+would be a mean. A constant does not matter to AdamW, but keeps the losses, the norm at which
+gradients are cut, and the weights of the other losses at the size that they have for a mean.
 
-Five hours of speech are little for a transformer to find out by itself that text is read from left
-to right. The corpus says when each phone is spoken, so two heads of one layer are asked to look at
+A few hours of speech are little for a transformer to find out by itself that text is read from left
+to right. Where it is known when each phone is spoken, a head of one layer is asked to look at
 the phone that comes next (a guided attention as in H. Tachibana et al. (2017), but with known
 positions); all other heads are free. Random spans of words are cut from the sentences, so that a
 model never learns a whole sentence by heart.
@@ -11,59 +15,87 @@ model never learns a whole sentence by heart.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from configs.errors import UsageError, UserError
+from configs.training import SemanticStage
+from model.checkpoint import VoiceModel
+from model.decode import Sentence, decode, token_bound
+from model.engine import Engine
 from model.s1 import S1Config, Text2SemanticDecoder
-from model.text import phone_ids, with_end
-from model.training.alignment import MARKS, Timed, timed_phones
-from model.training.corpus import HELD_OUT, Corpus
-from model.training.loop import Run, averaged_weights
-from model.training.recogniser import CODES
+from model.sampling import Sampling
+from model.speaking import Request, Sample
+from model.text import phone_ids, speak_text, with_end
+from model.text.bert import ChineseBert, bert_features, load_bert
+from model.training import corpus as corpora
+from model.training.alignment import MARKS, Timed
+from model.training.corpus import Clip, Corpus
+from model.training.data import Data, Mixture
+from model.training.dpo import corrupted, dpo_loss, sequence_log_probability
+from model.training.loop import Compute, Run, Stream, step_seed
+from model.training.tokens import (
+    BUILT_IN,
+    TOKENS_PER_SECOND,
+    find_model,
+    find_tokeniser,
+    of_model,
+    stored_tokens,
+)
 
-TOKENS_PER_SECOND = 25
-CONFIG = S1Config(width=256, heads=4, layers=6, codes=CODES, bert=8, dropout=0.1)
-GUIDED = (2, 1)
+TOKENS_A_SENTENCE = 100
+"""A sentence's tokens on average, by which the summed loss is divided."""
+SHORTEST, LONGEST = 6, 400
+"""Tokens of what is trained on."""
+JUDGED = 96
+"""Held-out sentences that are judged at most."""
+SAMPLING = Sampling(top_k=1, temperature=0.3)
 
 
 @dataclass(frozen=True)
 class Example:
+    """A sentence: its phones, tokens (T,), and BERT features (bert, phones) where there are some.
+    Where it is not `timed`, the times of the phones mean nothing."""
+
     phones: tuple[Timed, ...]
     tokens: np.ndarray
-    held_out: bool
+    timed: bool = True
+    bert: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
+    """Right-padded tensors of sentences; `spoken` (batch, T + 1) is the index of the phone that
+    each target, the end included, belongs to, -100 where that is unknown."""
+
     phones: Tensor
     phone_lengths: Tensor
     tokens: Tensor
     token_lengths: Tensor
     spoken: Tensor
-    """(batch, T + 1) index of the phone that each target, the end included, belongs to."""
+    bert: Tensor | None
 
-
-def load(data: Path, features: Path) -> list[Example]:
-    corpus = Corpus(data)
-    archive = np.load(features / "tokens.npz")
-    tokens = np.split(archive["tokens"], np.cumsum(archive["lengths"])[:-1])
-    return [
-        Example(tuple(timed_phones(clip.row, clip.rate)), tokens[index], clip.book == HELD_OUT)
-        for index, clip in enumerate(corpus.clips)
-    ]
+    def to(self, device: torch.device) -> Batch:
+        moved = {
+            field.name: None if value is None else value.to(device)
+            for field in fields(self)
+            for value in [getattr(self, field.name)]
+        }
+        return Batch(**moved)  # type: ignore[arg-type]
 
 
 def cut(example: Example, draw: np.random.Generator) -> Example:
     """A random span of whole words, three at least, with its tokens; cut between phones."""
     words = sorted({item.word for item in example.phones if item.word >= 0})
-    if len(words) < 5:
+    if len(words) < 5 or not example.timed:
         return example
     first = words[int(draw.integers(0, len(words) - 3))]
     last = words[int(draw.integers(words.index(first) + 2, len(words)))]
@@ -83,7 +115,7 @@ def cut(example: Example, draw: np.random.Generator) -> Example:
         )
     a, b = round(start * TOKENS_PER_SECOND), round(end * TOKENS_PER_SECOND)
     moved = tuple(Timed(p.phone, p.start - start, p.end - start, p.word) for p in phones)
-    return Example(moved, example.tokens[a:b], example.held_out)
+    return Example(moved, example.tokens[a:b])
 
 
 def join(first: Example, second: Example) -> Example:
@@ -95,129 +127,304 @@ def join(first: Example, second: Example) -> Example:
         for p in second.phones
     )
     tokens = np.concatenate([first.tokens, second.tokens])
-    return Example(first.phones + moved, tokens, first.held_out)
+    return Example(first.phones + moved, tokens)
 
 
-def collate(examples: list[Example]) -> Batch:
+def collate(examples: Sequence[Example], end: int) -> Batch:
     """Right-padded tensors; tokens are padded with the end token."""
     size = len(examples)
     text = max(len(e.phones) for e in examples)
     time = max(len(e.tokens) for e in examples)
     phones = torch.zeros(size, text, dtype=torch.long)
-    tokens = torch.full((size, time), CONFIG.end)
+    tokens = torch.full((size, time), end)
     spoken = torch.full((size, time + 1), -100)
+    width = next((len(e.bert) for e in examples if e.bert is not None), 0)
+    bert = torch.zeros(size, width, text) if width else None
     for row, example in enumerate(examples):
         phones[row, : len(example.phones)] = torch.tensor(
             phone_ids([p.phone for p in example.phones])
         )
         tokens[row, : len(example.tokens)] = torch.from_numpy(example.tokens.astype(np.int64))
+        if bert is not None and example.bert is not None:
+            bert[row, :, : len(example.phones)] = example.bert
+        if not example.timed:
+            continue
         ends = np.array([p.end for p in example.phones])
         middles = (np.arange(len(example.tokens)) + 0.5) / TOKENS_PER_SECOND
         at = np.searchsorted(ends, middles).clip(max=len(ends) - 1)
         spoken[row, : len(example.tokens)] = torch.from_numpy(at)
         spoken[row, len(example.tokens)] = len(ends) - 1
     lengths = torch.tensor([len(e.phones) for e in examples])
-    return Batch(phones, lengths, tokens, torch.tensor([len(e.tokens) for e in examples]), spoken)
+    token_lengths = torch.tensor([len(e.tokens) for e in examples])
+    return Batch(phones, lengths, tokens, token_lengths, spoken, bert)
 
 
-def batches(examples: list[Example], size: int, seed: int) -> Iterator[Batch]:
-    """Endless training batches of similar length; most sentences are cut, some are joined."""
-    draw = np.random.default_rng(seed)
-    while True:
-        pool = [examples[i] for i in draw.choice(len(examples), size * 16)]
-        pool = [cut(e, draw) if draw.random() < 0.67 else e for e in pool]
-        short = [e for e in pool if len(e.tokens) < 120]
-        pool += [join(a, b) for a, b in zip(short[::8], short[1::8], strict=False)]
-        pool = [e for e in pool if 6 <= len(e.tokens) <= 400]
-        pool.sort(key=lambda e: len(e.tokens))
-        # a batch holds about `size` average sentences, fewer where they are long
-        groups: list[list[Example]] = []
-        group: list[Example] = []
-        most = 0
-        for example in pool:
-            length = len(example.tokens) + len(example.phones)
-            if group and (len(group) + 1) * max(most, length) > size * 200:
-                groups.append(group)
-                group, most = [], 0
-            group.append(example)
-            most = max(most, length)
-        groups.append(group)
-        for index in draw.permutation(len(groups)):
-            yield collate(groups[index])
+def grouped(pool: list[Example], size: int) -> list[list[Example]]:
+    """Sentences of similar length together: `size` average ones, fewer where they are long."""
+    pool = sorted(pool, key=lambda e: len(e.tokens))
+    groups: list[list[Example]] = []
+    group: list[Example] = []
+    most = 0
+    for example in pool:
+        length = len(example.tokens) + len(example.phones)
+        if group and (len(group) + 1) * max(most, length) > size * 2 * TOKENS_A_SENTENCE:
+            groups.append(group)
+            group, most = [], 0
+        group.append(example)
+        most = max(most, length)
+    groups.append(group)
+    return groups
 
 
-def losses(model: Text2SemanticDecoder, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean cross entropy of tokens and end, of the guided heads, and the token accuracy."""
-    with torch.autocast("cpu", torch.bfloat16):
-        logits, attention = model(
-            batch.phones, batch.phone_lengths, batch.tokens, batch.token_lengths, guided=GUIDED
-        )
-    targets = F.pad(batch.tokens, (0, 1), value=CONFIG.end)
-    counted = torch.arange(targets.shape[1]) <= batch.token_lengths[:, None]
-    targets = torch.where(counted, targets, -100)
-    loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100)
-    right = (logits.argmax(2) == targets).sum() / counted.sum()
-    assert attention is not None
-    spoken = batch.spoken.clamp(min=0)[:, None, :, None].expand(-1, GUIDED[1], -1, 1)
-    at_phone = attention.gather(3, spoken)[..., 0]
-    guide = -(at_phone * (batch.spoken >= 0)[:, None]).sum() / counted.sum() / GUIDED[1]
-    return loss, guide, right
+@dataclass(frozen=True)
+class Losses:
+    """Sums over a batch: the cross entropy of tokens and ends (`entropy`), the negative log
+    attention of the guided heads (`guide`, the mean over heads), the right tokens; how many targets
+    there are in all (`count`) and how many with a known phone (`known`)."""
+
+    entropy: Tensor
+    guide: Tensor
+    right: Tensor
+    count: Tensor
+    known: Tensor
+    logits: Tensor
 
 
-@torch.inference_mode()
-def validate(model: Text2SemanticDecoder, examples: list[Example]) -> tuple[float, float]:
-    """Token cross entropy and accuracy over whole held-out sentences."""
-    was = model.training
-    model.eval()
-    sums = np.zeros(2)
-    groups = [examples[i : i + 16] for i in range(0, len(examples), 16)]
-    for group in groups:
-        loss, _, right = losses(model, collate(group))
-        sums += (loss.item(), right.item())
-    model.train(was)
-    return float(sums[0] / len(groups)), float(sums[1] / len(groups))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--features", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=8e-4)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    examples = load(options.data, options.features)
-    training = [e for e in examples if not e.held_out]
-    held_out = sorted((e for e in examples if e.held_out), key=lambda e: len(e.tokens))
-    held_out = held_out[:: max(1, len(held_out) // 96)]
-    model = Text2SemanticDecoder(CONFIG)
-    run = Run(options.out, {"s1": model}, options.minutes, options.rate, warmup=120, decay=0.05)
-    print(
-        len(training),
-        "sentences;",
-        sum(p.numel() for p in model.parameters()),
-        "parameters",
-        flush=True,
+def losses(model: Text2SemanticDecoder, batch: Batch, guided: tuple[int, int]) -> Losses:
+    """Teacher forcing; `guided` is the layer and the number of its guided heads."""
+    logits, attention = model(
+        batch.phones,
+        batch.phone_lengths,
+        batch.tokens,
+        batch.token_lengths,
+        batch.bert,
+        guided=guided,
     )
-    source = batches(training, options.batch, seed=run.step)
-    for step in run.steps():
-        loss, guide, right = losses(model, next(source))
-        run.update("s1", loss + 0.3 * guide)
-        run.log(loss=loss.item(), guide=guide.item(), right=right.item())
-        if step % 500 == 499:
-            current = model.state_dict()
-            kept = {k: v.clone() for k, v in current.items()}
-            model.load_state_dict(run.averages["s1"])
-            entropy, accuracy = validate(model, held_out)
-            model.load_state_dict(kept)
-            print(f"step {step + 1}: held-out loss {entropy:.4f}, right {accuracy:.4f}", flush=True)
-    model.load_state_dict(averaged_weights(options.out, "s1"))
-    print("held out, averaged weights:", validate(model, held_out))
+    wanted = targets(batch, model.config.end)
+    counted = wanted >= 0
+    flat = logits.float().flatten(0, 1)
+    entropy = F.cross_entropy(flat, wanted.flatten(), ignore_index=-100, reduction="sum")
+    assert attention is not None
+    known = (batch.spoken >= 0) & counted
+    spoken = batch.spoken.clamp(min=0)[:, None, :, None].expand(-1, guided[1], -1, 1)
+    at_phone = attention.gather(3, spoken)[..., 0]
+    return Losses(
+        entropy=entropy,
+        guide=-torch.where(known[:, None], at_phone, 0.0).sum() / guided[1],
+        right=((logits.argmax(2) == wanted) & counted).sum(),
+        count=counted.sum(),
+        known=known.sum(),
+        logits=logits,
+    )
 
 
-if __name__ == "__main__":
-    main()
+def targets(batch: Batch, end: int) -> Tensor:
+    """(batch, T + 1): the tokens and the end token, -100 behind it."""
+    padded = F.pad(batch.tokens, (0, 1), value=end)
+    place = torch.arange(padded.shape[1], device=padded.device)
+    last = batch.token_lengths[:, None]
+    return torch.where(place < last, padded, torch.where(place == last, end, -100))
+
+
+def rejected(batch: Batch, end: int, draw: torch.Generator) -> Batch:
+    """The same texts with corrupted tokens; nothing is known of what is spoken when."""
+    rows = [
+        corrupted(tokens[: int(length)].cpu(), draw)
+        for tokens, length in zip(batch.tokens, batch.token_lengths, strict=True)
+    ]
+    tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=end)
+    lengths = torch.tensor([len(row) for row in rows])
+    spoken = torch.full((len(rows), tokens.shape[1] + 1), -100)
+    return Batch(batch.phones, batch.phone_lengths, tokens, lengths, spoken, batch.bert).to(
+        batch.phones.device
+    )
+
+
+class SemanticTrainer:
+    """S1; see `Trainer`."""
+
+    def __init__(self, config: SemanticStage, data: Data, compute: Compute, out: Path) -> None:
+        self.config, self.compute = config, compute
+        started = find_model(config.start) if config.start else None
+        if started is not None:
+            self.tokeniser = of_model(started)
+        else:
+            self.tokeniser = find_tokeniser(config.recogniser, out)
+        if started is None:
+            sizes = config.sizes.model_dump()
+            self.s1 = Text2SemanticDecoder(S1Config(codes=self.tokeniser.codes, **sizes))
+        else:
+            dropout = config.sizes.dropout
+            self.s1 = Text2SemanticDecoder(replace(started.s1.config, dropout=dropout))
+            self.s1.load_state_dict(started.s1.state_dict())
+        shape = self.s1.config
+        if config.guided_layer >= shape.layers or config.guided_heads > shape.heads:
+            raise UsageError("guided_layer and guided_heads must be within the layers and heads")
+        self.guided = config.guided_layer, config.guided_heads
+        bert = load_bert(Path(config.bert)) if config.bert else None
+        if bert is not None and bert.width != shape.bert:
+            raise UsageError(f"sizes.bert is {shape.bert}, but {config.bert} makes {bert.width}")
+        self.training, self.held_out, self.shown = self._examples(data, bert)
+        self.judged = grouped(self.held_out, config.batch)
+        # what samples are spoken by, where it knows the tokens
+        known = started or find_model(BUILT_IN)
+        self.voice = known if of_model(known).hash == self.tokeniser.hash else None
+        self.s1.to(compute.device)
+        self.tokens, self.sizes = self.tokeniser.hash, asdict(shape)
+        self.modules: dict[str, nn.Module] = {"s1": self.s1}
+        self.stream = Stream(self._pool, config.seed)
+        self.reference = None
+        if config.dpo.weight and config.dpo.reference == "start":
+            if started is None:
+                raise UsageError("dpo.reference: start needs weights to start from: give from")
+            self.reference = copy.deepcopy(self.s1).eval().requires_grad_(False)
+
+    def step(self, run: Run) -> dict[str, float]:
+        batch = next(self.stream).to(self.compute.device)
+        with self.compute.autocast():
+            found = losses(self.s1, batch, self.guided)
+        scale = self.config.batch * TOKENS_A_SENTENCE
+        loss = found.entropy + self.config.guide * found.guide
+        log = {
+            "entropy": (found.entropy / found.count).item(),
+            "right": (found.right / found.count).item(),
+        }
+        if found.known:
+            log["guide"] = (found.guide / found.known).item()
+        if self.config.dpo.weight:
+            preference = self._preference(batch, found, run.step)
+            # summed as the entropy is, so that neither depends on the size of a batch
+            loss = loss + self.config.dpo.weight * preference.sum()
+            log["dpo"] = preference.mean().item()
+        run.update("s1", loss / scale)
+        return log
+
+    def validate(self) -> dict[str, float]:
+        """Cross entropy a token and share of right tokens, over whole held-out sentences."""
+        sums = torch.zeros(3)
+        for group in self.judged:
+            batch = collate(group, self.s1.config.end).to(self.compute.device)
+            found = losses(self.s1, batch, self.guided)
+            sums += torch.stack([found.entropy, found.right, found.count]).float().cpu()
+        return {"entropy": (sums[0] / sums[2]).item(), "right": (sums[1] / sums[2]).item()}
+
+    def sample(self, folder: Path) -> None:
+        """`tokens.txt`: how many tokens held-out sentences have and got; and WAVs of them, spoken
+        by the built-in S2 and vocoder in the clip's own voice, where these know the tokens."""
+        folder.mkdir(parents=True, exist_ok=True)
+        s1 = copy.deepcopy(self.s1).cpu().eval()
+        sentences = [
+            Sentence(
+                torch.tensor(phone_ids([p.phone for p in example.phones])),
+                torch.zeros(0, dtype=torch.long),
+                0,
+                token_bound(len(example.phones)),
+                None if example.bert is None else example.bert[None],
+            )
+            for _, _, example in self.shown
+        ]
+        lines = []
+        slots = max(1, len(sentences))
+        for index, tokens, complete in decode(s1, sentences, SAMPLING, slots):
+            corpus, clip, example = self.shown[index]
+            ended = "" if complete else ", never ended"
+            lines.append(f"{clip.name}: {len(example.tokens)} true, {len(tokens)} made{ended}")
+            if self.voice is not None and len(tokens):
+                audio = self._spoken(corpus.audio(clip), example, s1)
+                soundfile.write(folder / f"{index}-made.wav", audio, corpora.SAMPLE_RATE)
+                soundfile.write(folder / f"{index}-true.wav", corpus.audio(clip), 24_000)
+        (folder / "tokens.txt").write_text("\n".join(sorted(lines)) + "\n", encoding="utf-8")
+
+    def finish(self, run: Run) -> None:
+        """The checkpoint is all there is."""
+
+    def _spoken(self, heard: np.ndarray, example: Example, s1: Text2SemanticDecoder) -> np.ndarray:
+        """What the engine says with this S1, in the voice that is heard."""
+        assert self.voice is not None
+        voice = self.voice
+        model = VoiceModel(voice.config, voice.recogniser, s1, voice.s2, voice.vocoder, "training")
+        engine = Engine(model)
+        if len(heard) < corpora.SAMPLE_RATE:
+            heard = np.resize(heard, corpora.SAMPLE_RATE)
+        reference = engine.reference([Sample(heard, corpora.SAMPLE_RATE)])
+        request = Request(tuple(p.phone for p in example.phones), 0)
+        return engine.render([request], reference, SAMPLING)[0].audio
+
+    def _preference(self, batch: Batch, found: Losses, step: int) -> Tensor:
+        draw = torch.Generator().manual_seed(step_seed(self.config.seed, step))
+        end = self.s1.config.end
+        wrong = rejected(batch, end, draw)
+        wanted, unwanted = targets(batch, end), targets(wrong, end)
+
+        def log_probability(model: nn.Module, one: Batch, aim: Tensor) -> Tensor:
+            with self.compute.autocast():
+                logits, _ = model(
+                    one.phones, one.phone_lengths, one.tokens, one.token_lengths, one.bert
+                )
+            return sequence_log_probability(logits, aim)
+
+        reference = None
+        if self.reference is not None:
+            with torch.no_grad():
+                reference = log_probability(self.reference, batch, wanted) - log_probability(
+                    self.reference, wrong, unwanted
+                )
+        chosen = sequence_log_probability(found.logits, wanted)
+        return dpo_loss(
+            chosen, log_probability(self.s1, wrong, unwanted), self.config.dpo.beta, reference
+        )
+
+    def _pool(self, draw: np.random.Generator) -> list[Batch]:
+        """Training batches of similar length; most sentences are cut, some are joined."""
+        pool = [self.training(draw) for _ in range(self.config.batch * 16)]
+        pool = [cut(e, draw) if draw.random() < 0.67 else e for e in pool]
+        short = [e for e in pool if len(e.tokens) < 120 and e.timed]
+        pool += [join(a, b) for a, b in zip(short[::8], short[1::8], strict=False)]
+        pool = [e for e in pool if SHORTEST <= len(e.tokens) <= LONGEST]
+        if not pool:
+            return self._pool(draw)
+        groups = grouped(pool, self.config.batch)
+        return [collate(groups[i], self.s1.config.end) for i in draw.permutation(len(groups))]
+
+    def _examples(
+        self, data: Data, bert: ChineseBert | None
+    ) -> tuple[Mixture[Example], list[Example], list[tuple[Corpus, Clip, Example]]]:
+        """Sentences to train on, those that judge, and those that are spoken as samples."""
+        training: list[list[Example]] = []
+        held_out: list[tuple[Corpus, Clip, Example]] = []
+        for corpus, speech in zip(data.corpora, data.speech(), strict=True):
+            tokens = stored_tokens(self.tokeniser, corpus, data.on_done)
+            training.append([])
+            for clip in corpus.clips:
+                said, made = speech.get(clip.index), tokens[clip.index]
+                if said is None or not SHORTEST <= len(made) <= LONGEST:
+                    continue
+                features = _characters(clip, said.phones, bert, self.config.language)
+                example = Example(said.phones, made, said.timed, features)
+                if clip.name not in data.held_out:
+                    training[-1].append(example)
+                elif clip.rate == 1.0:
+                    held_out.append((corpus, clip, example))
+        if not held_out or not any(training):
+            raise UserError(
+                f"Too few clips have a text and {SHORTEST / TOKENS_PER_SECOND} to "
+                f"{LONGEST / TOKENS_PER_SECOND} seconds of sound: the stage semantic needs some to "
+                "train on and some held out."
+            )
+        held_out.sort(key=lambda one: len(one[2].tokens))
+        held_out = held_out[:: max(1, len(held_out) // JUDGED)]
+        shown = held_out[:: max(1, len(held_out) // max(1, self.config.samples))]
+        judged = [example for _, _, example in held_out]
+        return Mixture(training, data.shares), judged, shown[: self.config.samples]
+
+
+def _characters(
+    clip: Clip, phones: tuple[Timed, ...], bert: ChineseBert | None, language: str
+) -> Tensor | None:
+    """BERT features (bert, phones) of a clip's text; None without a BERT."""
+    if bert is None:
+        return None
+    if "text" not in clip.row:
+        return torch.zeros(bert.width, len(phones))
+    words = speak_text(clip.row["text"], clip.row.get("language") or language).words
+    return bert_features(words, bert, len(phones)).cpu()

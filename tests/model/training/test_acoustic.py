@@ -1,26 +1,32 @@
 """Training S2: items keep tokens and mel together; a few steps learn."""
 
-import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from model.recogniser import Recogniser, RecogniserConfig
 from model.s2.synthesizer import S2Config, SynthesizerTrnV3
 from model.text import phone_ids
 from model.training.acoustic import (
     Item,
-    Source,
-    batches,
+    Spoken,
+    collate,
+    grouped,
     guide_loss,
     load_quantizer,
     losses,
+    make_item,
     pad,
 )
 from model.training.alignment import timed_phones
-from model.training.recogniser import Quantizer
+from model.training.corpus import prepare
+from model.training.loop import Compute
+from model.training.speech import Speech
+from model.training.tokens import Tokeniser, heard
 
 TINY = S2Config(
     ssl_dim=12,
@@ -48,37 +54,24 @@ TINY = S2Config(
 )
 
 
+CPU = Compute(torch.device("cpu"), mixed=False)
+
+
 @pytest.fixture
-def source(cats: dict, tmp_path: Path) -> Source:
-    """Two timed clips and two untimed ones. Word n of a timed one is a tone of 400 * (n + 1) Hz."""
-    samples = int(sum(cats["dur"]) * 0.025 * 24_000)
-    time = np.arange(samples) / 24_000
-    audio = np.zeros(samples)
-    for item in timed_phones(cats):
-        if item.word >= 0:
-            inside = (time >= item.start) & (time < item.end)
-            audio[inside] = 0.3 * np.sin(2 * np.pi * 400 * (item.word + 1) * time[inside])
-    pcm = (audio * 32767).astype(np.int16)
-    tokens = np.arange(samples // 960)
-    for name in ("timed", "untimed"):
-        (tmp_path / name).mkdir()
-        np.concatenate([pcm, pcm]).tofile(tmp_path / name / "audio.i16")
-        clips = [
-            {"id": str(i), "offset": i * samples, "samples": samples, "rate": 1.0, "book": "b"}
-            for i in range(2)
-        ]
-        lines = [json.dumps({**clip, "row": cats}) for clip in clips]
-        (tmp_path / name / "index.jsonl").write_text("\n".join(lines))
-    arrays = {"tokens": np.tile(tokens, 4).astype(np.int16), "lengths": [len(tokens)] * 4}
-    np.savez(tmp_path / "tokens.npz", **arrays)
-    return Source([tmp_path / "timed", tmp_path / "untimed"], tmp_path, seed=0)
+def spoken(folder: Path, cats: dict, tmp_path: Path) -> Spoken:
+    """A clip whose tokens are numbered; word n of it is a tone of 400 * (n + 1) Hz."""
+    corpus, _ = prepare(folder, tmp_path / "cache")
+    clip = corpus.clips[0]
+    tokens = np.arange(corpus.samples(clip) // 960, dtype=np.int16)
+    return Spoken(corpus, clip, tokens, Speech(tuple(timed_phones(cats)), True))
 
 
-def test_mel_is_that_of_the_tokens(source: Source, cats: dict) -> None:
-    spoken = [p for p in timed_phones(cats) if p.word >= 0]
+def test_mel_is_that_of_the_tokens(spoken: Spoken, cats: dict) -> None:
+    phones = [p for p in timed_phones(cats) if p.word >= 0]
+    draw = np.random.default_rng(0)
     starts = set()
     for _ in range(40):
-        item = source.item()
+        item = make_item(spoken, draw)
         start = item.tokens[0] / 25
         starts.add(float(start))
         assert item.mel.shape[0] == item.reference.shape[0] == 100
@@ -86,7 +79,7 @@ def test_mel_is_that_of_the_tokens(source: Source, cats: dict) -> None:
         # The tone of the mel's middle is the word that its tokens say.
         frame = item.mel.shape[1] // 2
         middle = start + (frame + 0.5) * 256 / 24_000
-        word = [p.word for p in spoken if p.start + 0.02 < middle < p.end - 0.02]
+        word = [p.word for p in phones if p.start + 0.02 < middle < p.end - 0.02]
         if word:
             band = float(item.mel[:, frame].argmax())
             hertz = 400 * (word[0] + 1)
@@ -95,11 +88,26 @@ def test_mel_is_that_of_the_tokens(source: Source, cats: dict) -> None:
     assert len(starts) > 3, "nothing was cut"
 
 
-def test_batches_keep_to_their_seconds(source: Source) -> None:
-    stream = batches(source, 4.0)
-    for _ in range(6):
-        items = next(stream)
-        assert len(items) == 1 or sum(len(i.tokens) for i in items) <= 4.0 * 25
+def test_what_is_not_known_is_left_out(spoken: Spoken) -> None:
+    draw = np.random.default_rng(0)
+    silent = replace(spoken, speech=None)
+    for _ in range(5):
+        item = make_item(silent, draw)
+        assert item.phones == phone_ids(["UNK"])
+        assert (item.spoken == -1).all()
+    untimed = replace(spoken, speech=Speech(spoken.speech.phones, False))  # type: ignore[union-attr]
+    items = [make_item(untimed, draw) for _ in range(60)]
+    assert {len(item.phones) for item in items} == {1, len(untimed.speech.phones)}  # type: ignore[union-attr]
+    assert all((item.spoken == -1).all() for item in items)
+
+
+def test_groups_keep_to_their_seconds(spoken: Spoken) -> None:
+    draw = np.random.default_rng(0)
+    items = [make_item(spoken, draw) for _ in range(20)]
+    groups = grouped(items, 4.0)
+    assert sum(len(group) for group in groups) == 20
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(len(i.tokens) for i in group) <= 4.0 * 25
 
 
 def test_pad() -> None:
@@ -111,19 +119,35 @@ def test_pad() -> None:
     assert numbers.tolist() == [[1, 2], [3, 9]]
 
 
-def test_quantizer_moves_into_s2() -> None:
+@pytest.fixture
+def tokeniser() -> Tokeniser:
     torch.manual_seed(0)
-    model, quantizer = SynthesizerTrnV3(TINY), Quantizer(12, 80).eval()
-    load_quantizer(model, quantizer.state_dict())
-    features = torch.randn(2, 12, 31)
-    assert torch.equal(model.extract_codes(features), quantizer.encode(features))
+    recogniser = Recogniser(RecogniserConfig(width=12, heads=2, layers=1, head_width=8))
+    return Tokeniser(recogniser, torch.randn(12, 12, 2), torch.randn(12), torch.randn(80, 12))
+
+
+def test_quantizer_moves_into_s2(tokeniser: Tokeniser) -> None:
+    model = SynthesizerTrnV3(TINY)
+    load_quantizer(model, tokeniser)
+    audio = np.random.default_rng(0).normal(0, 0.1, 24_000).astype(np.float32)
+    (features,) = heard(tokeniser.recogniser, audio)
+    codes = model.extract_codes(features[None])[0]
+    assert np.array_equal(tokeniser.tokens(audio), codes.numpy())
     assert not any(p.requires_grad for p in model.ssl_proj.parameters())
 
 
-def test_a_few_steps_learn() -> None:
+def test_long_sound_is_heard_in_pieces(tokeniser: Tokeniser) -> None:
+    audio = np.random.default_rng(0).normal(0, 0.1, 24_000 * 25).astype(np.float32)
+    tokens = tokeniser.tokens(audio)
+    assert len(tokens) == 25 * 25
+    # 24 s at a time; the resampler looks a little over the seam
+    assert np.array_equal(tokens[-23:], tokeniser.tokens(audio[24_000 * 24 :])[-23:])
+
+
+def test_a_few_steps_learn(tokeniser: Tokeniser) -> None:
     torch.manual_seed(0)
     model = SynthesizerTrnV3(TINY)
-    load_quantizer(model, Quantizer(12, 80).state_dict())
+    load_quantizer(model, tokeniser)
     items = [
         Item(
             phone_ids(["K", "AE1", "T", "."]),
@@ -134,11 +158,12 @@ def test_a_few_steps_learn() -> None:
         )
         for size in (20, 12)
     ]
+    batch = collate(items)
     optimiser = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=5e-3)
     found = []
     head = torch.nn.Conv1d(16, 732, 1)
     for _ in range(8):
-        made = losses(model, head, items, torch.Generator().manual_seed(0), window=60)
+        made = losses(model, head, batch, torch.Generator().manual_seed(0), 60, CPU)
         assert made.phone.item() == pytest.approx(made.head.item())
         optimiser.zero_grad()
         (made.flow + made.rough + made.guide + made.phone).backward()
@@ -150,11 +175,12 @@ def test_a_few_steps_learn() -> None:
     assert found[-1][3] < found[0][3], "with a classifier that does not learn"
 
 
-def test_items_know_what_is_spoken(source: Source, cats: dict) -> None:
-    example = source.examples[0][1]
-    item = source.timed_item(source.timed.audio(0), example, whole=True)
-    while (item.spoken < 0).any():  # a tenth of the items go without their phones
-        item = source.timed_item(source.timed.audio(0), example, whole=True)
+def test_items_know_what_is_spoken(spoken: Spoken, cats: dict) -> None:
+    draw = np.random.default_rng(0)
+    item = make_item(spoken, draw)
+    # whole, and not one of the tenth that goes without its phones
+    while len(item.tokens) < len(spoken.tokens) or (item.spoken < 0).any():
+        item = make_item(spoken, draw)
     assert len(item.spoken) == 2 * len(item.tokens)
     assert (np.diff(item.spoken) >= 0).all()
     for number, phone in enumerate(timed_phones(cats)):

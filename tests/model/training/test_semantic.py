@@ -1,4 +1,6 @@
-"""Training S1: cut, join and collate keep tokens and phones together; a few steps learn."""
+"""Training S1: cut, join and collate keep tokens and phones together; padding changes nothing."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,24 +9,28 @@ import torch
 from model.s1 import S1Config, Text2SemanticDecoder
 from model.text import phone_ids
 from model.training.alignment import MARKS, timed_phones
-from model.training.recogniser import CODES
 from model.training.semantic import (
-    CONFIG,
     TOKENS_PER_SECOND,
     Example,
-    batches,
     collate,
     cut,
+    grouped,
     join,
     losses,
+    rejected,
+    targets,
 )
+
+CODES = 96
+TINY = S1Config(width=32, heads=2, layers=3, codes=CODES, bert=4)
+GUIDED = (2, 1)
 
 
 @pytest.fixture
 def example(cats: dict) -> Example:
     """Every token is its own number, so that it says when it is spoken."""
     seconds = sum(cats["dur"]) * 0.025
-    return Example(tuple(timed_phones(cats)), np.arange(int(seconds * 25), dtype=np.int16), False)
+    return Example(tuple(timed_phones(cats)), np.arange(int(seconds * 25), dtype=np.int16))
 
 
 def test_cut_keeps_tokens_and_phones_together(example: Example) -> None:
@@ -56,9 +62,9 @@ def test_cut_keeps_tokens_and_phones_together(example: Example) -> None:
     assert lengths == {3, 4, 5, 6, 7, 8}
 
 
-def test_short_sentences_stay_whole(example: Example) -> None:
-    short = Example(example.phones[:12], example.tokens, False)
-    assert cut(short, np.random.default_rng(0)) is short
+def test_what_is_short_or_without_times_stays_whole(example: Example) -> None:
+    for whole in (replace(example, phones=example.phones[:12]), replace(example, timed=False)):
+        assert cut(whole, np.random.default_rng(0)) is whole
 
 
 def test_join_follows_on(example: Example) -> None:
@@ -73,42 +79,123 @@ def test_join_follows_on(example: Example) -> None:
 
 
 def test_collate_pads(example: Example) -> None:
-    short = Example(example.phones[:4], example.tokens[:10], False)
-    batch = collate([example, short])
-    assert batch.phone_lengths.tolist() == [len(example.phones), 4]
-    assert batch.token_lengths.tolist() == [len(example.tokens), 10]
+    short = Example(example.phones[:4], example.tokens[:10])
+    untimed = replace(short, timed=False, bert=torch.ones(4, 4))
+    batch = collate([example, short, untimed], CODES)
+    assert batch.phone_lengths.tolist() == [len(example.phones), 4, 4]
+    assert batch.token_lengths.tolist() == [len(example.tokens), 10, 10]
     assert batch.phones[1, :4].tolist() == phone_ids(["K", "AE1", "T", "K"])
     assert not batch.phones[1, 4:].any()
     assert batch.tokens[1, :10].tolist() == list(range(10))
-    assert (batch.tokens[1, 10:] == CONFIG.end).all()
+    assert (batch.tokens[1, 10:] == CODES).all()
     # The first pad (0.1 s) belongs to the first phone too, which ends at 0.175 s.
     assert batch.spoken[1, :6].tolist() == [0, 0, 0, 0, 1, 1]
     assert batch.spoken[1, 10] == 3
     assert (batch.spoken[1, 11:] == -100).all()
     assert (batch.spoken[0].diff() >= 0).all()
+    assert (batch.spoken[2] == -100).all()
+    assert batch.bert is not None
+    assert batch.bert.sum(dim=(1, 2)).tolist() == [0, 0, 16]
+    wanted = targets(batch, CODES)
+    assert wanted[1].tolist() == [*range(10), CODES, *[-100] * (len(example.tokens) - 10)]
 
 
-def test_batches_hold_only_usable_lengths(example: Example) -> None:
-    source = batches([example] * 4, size=4, seed=0)
-    for _ in range(12):
-        batch = next(source)
-        assert (batch.token_lengths >= 6).all()
-        assert (batch.token_lengths <= 400).all()
-        assert batch.tokens.shape[1] == batch.token_lengths.max()
+def test_groups_are_of_similar_length(example: Example) -> None:
+    pool = [replace(example, tokens=np.zeros(n, np.int16)) for n in range(10, 400, 10)]
+    groups = grouped(pool, 4)
+    assert [example for group in groups for example in group] == pool
+    for group in groups:
+        longest = max(len(e.tokens) + len(e.phones) for e in group)
+        assert len(group) == 1 or len(group) * longest <= 4 * 200
+
+
+def gradients(model: Text2SemanticDecoder, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    loss.backward()
+    found = {name: p.grad for name, p in model.named_parameters()}
+    return {name: grad.clone() for name, grad in found.items() if grad is not None}
+
+
+def test_padding_changes_no_loss_and_no_gradient(example: Example) -> None:
+    """Rows of several lengths together, with BERT features and guided heads: what a padded row
+    adds to the losses and to all gradients is what it gives alone, in double precision; and what
+    stands in the padding does not matter in the least."""
+    torch.manual_seed(0)
+    model = Text2SemanticDecoder(TINY).double()
+    rows = [
+        example,
+        Example(example.phones[:4], example.tokens[:10], bert=torch.randn(4, 4).double()),
+        Example(example.phones[5:12], example.tokens[20:27], timed=False),
+    ]
+    together = collate(rows, CODES)
+    assert together.bert is not None
+    together = replace(together, bert=together.bert.double())
+    found = losses(model, together, GUIDED)
+    sums = gradients(model, found.entropy + 0.3 * found.guide)
+    alone: dict[str, torch.Tensor] = {}
+    entropy = guide = 0.0
+    counts = np.zeros(3)
+    for row in rows:
+        single = collate([row], CODES)
+        if single.bert is None:  # the others have none, which is the same as zeros
+            single = replace(single, bert=torch.zeros(1, 4, len(row.phones)))
+        own = losses(model, replace(single, bert=single.bert.double()), GUIDED)  # type: ignore[union-attr]
+        entropy, guide = entropy + own.entropy.item(), guide + own.guide.item()
+        counts += [own.count.item(), own.known.item(), own.right.item()]
+        for name, grad in gradients(model, own.entropy + 0.3 * own.guide).items():
+            alone[name] = alone[name] + grad if name in alone else grad
+    # logits go through float32 before the cross entropy
+    assert found.entropy.item() == pytest.approx(entropy, rel=1e-6)
+    assert found.guide.item() == pytest.approx(guide, rel=1e-6)
+    assert [found.count.item(), found.known.item(), found.right.item()] == counts.tolist()
+    assert sums.keys() == alone.keys()
+    for name, grad in alone.items():
+        assert torch.allclose(sums[name], grad, rtol=1e-5, atol=1e-6), name
+
+    other = replace(
+        together,
+        phones=torch.where(
+            torch.arange(together.phones.shape[1]) < together.phone_lengths[:, None],
+            together.phones,
+            7,
+        ),
+        tokens=torch.where(
+            torch.arange(together.tokens.shape[1]) < together.token_lengths[:, None],
+            together.tokens,
+            5,
+        ),
+    )
+    assert not torch.equal(other.tokens, together.tokens)
+    again = losses(model, other, GUIDED)
+    assert torch.equal(again.entropy, found.entropy)
+    assert torch.equal(again.guide, found.guide)
+    for name, grad in gradients(model, again.entropy + 0.3 * again.guide).items():
+        # the padding's own embeddings are looked up, but nothing flows back into them
+        assert torch.equal(grad, sums[name]), name
+
+
+def test_rejected_have_the_same_text(example: Example) -> None:
+    batch = collate([example, Example(example.phones[:4], example.tokens[:10])], CODES)
+    made = rejected(batch, CODES, torch.Generator().manual_seed(0))
+    assert torch.equal(made.phones, batch.phones)
+    assert (made.token_lengths != batch.token_lengths).all()
+    for tokens, length in zip(made.tokens, made.token_lengths, strict=True):
+        assert (tokens[:length] < CODES).all()
+        assert (tokens[length:] == CODES).all()
+    assert (made.spoken == -100).all()
 
 
 def test_a_few_steps_learn(example: Example) -> None:
     torch.manual_seed(0)
-    model = Text2SemanticDecoder(S1Config(width=32, heads=2, layers=3, codes=CODES, bert=4))
-    batch = collate([example, Example(example.phones[:4], example.tokens[:10], False)])
+    model = Text2SemanticDecoder(TINY)
+    batch = collate([example, Example(example.phones[:4], example.tokens[:10])], CODES)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
     found = []
     for _ in range(15):
-        loss, guide, right = losses(model, batch)
+        made = losses(model, batch, GUIDED)
         optimiser.zero_grad()
-        (loss + guide).backward()
+        ((made.entropy + made.guide) / 100).backward()
         optimiser.step()
-        found.append((loss.item(), guide.item()))
-        assert 0 <= right <= 1
+        found.append((made.entropy.item(), made.guide.item()))
     assert found[-1][0] < 0.7 * found[0][0]
     assert found[-1][1] < 0.7 * found[0][1]
