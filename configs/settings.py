@@ -56,7 +56,7 @@ class Settings(BaseSettings):
 
     @property
     def work(self) -> Path:
-        """Intermediate files of runs in progress; nothing here is needed to go on."""
+        """Intermediate files of runs in progress. Only cloning needs them to go on."""
         return self.home / "work"
 
     @property

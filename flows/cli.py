@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.errors import UsageError, UserError
+from flows.clone_cli import clone
 from flows.models_cli import models_app
 from flows.pretrain_cli import pretrain_app
 from flows.start import start as _start
@@ -286,6 +287,9 @@ def speak(
     _terminal().print(f"[green]{where}[/], {spoken_time(seconds)} of speech")
 
 
+app.command(rich_help_panel="Make")(clone)
+
+
 @voices_app.command("add")
 def voices_add(
     name: Annotated[str, typer.Argument(help="What to call the voice.")],
@@ -319,9 +323,10 @@ def voices_list(debug: DebugOption = False) -> None:
     if not voices:
         _terminal().print("No voices yet; register one with: voxloom voices add NAME SAMPLE")
         return
-    table = Table("name", "seconds", "made from", "added", box=None, pad_edge=False)
+    table = Table("name", "seconds", "made from", "added", "", box=None, pad_edge=False)
     for voice in voices:
-        table.add_row(voice.name, f"{voice.seconds:.1f}", voice.source, voice.added[:10])
+        tuned = "tuned" if voice.clone and voice.clone.tuning else ""
+        table.add_row(voice.name, f"{voice.seconds:.1f}", voice.source, voice.added[:10], tuned)
     Console(highlight=False).print(table)
 
 
@@ -332,6 +337,7 @@ def voices_show(
     """Show what is known of a voice."""
     settings = _start()
     from storage.library import Library
+    from tasks.voices import clone_lines
 
     library = Library(settings.voices)
     voice = library.get(name)
@@ -343,6 +349,10 @@ def voices_show(
     typer.echo(f"added     {voice.added}")
     typer.echo(f"says      {voice.transcript or 'not written down'}")
     typer.echo(f"sha256    {voice.sample_hash}")
+    if voice.clone:
+        typer.echo(f"content   {voice.content_hash}")
+        for line in clone_lines(voice.clone):
+            typer.echo(line)
 
 
 @voices_app.command("remove")
@@ -426,9 +436,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             arguments, prog_name="voxloom", standalone_mode=False
         )
         # An interrupted command comes back with its status or as an exception: Typer's choice.
-        return _interrupted(arguments) if status == INTERRUPTED else status or 0
+        return _interrupted() if status == INTERRUPTED else status or 0
     except (typer.Abort, KeyboardInterrupt):
-        return _interrupted(arguments)
+        return _interrupted()
     except WrongUsage as error:
         return _fail(_usage(error), UsageError.exit_status, arguments)
     except ClickProblem as error:
@@ -460,9 +470,8 @@ def _asked_voice(samples: Sequence[str], transcript: str | None) -> "AskedVoice"
     return AskedVoice(tuple(samples), said)
 
 
-def _interrupted(arguments: Sequence[str]) -> int:
-    kept = "learned" if arguments[:1] == ["pretrain"] else "spoken"
-    _say(f"stopped; what is {kept} so far is kept: run the same command again to go on")
+def _interrupted() -> int:
+    _say("stopped; what is done so far is kept: run the same command again to go on")
     return INTERRUPTED
 
 

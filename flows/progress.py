@@ -59,6 +59,8 @@ class RunProgress:
         self._left = 0
         self._finishing = 0.0
         self._said = 0.0
+        # Of the present stage: what was done when it said so first, when that was, what is now.
+        self._found, self._begun, self._share = 0.0, 0.0, 0.0
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -81,6 +83,7 @@ class RunProgress:
         """What is being done from now on."""
         if text == self._bar.tasks[self._task].description:
             return
+        self._found, self._begun, self._share = 0.0, 0.0, 0.0
         self._bar.update(self._task, description=text)
         if not self._console.is_terminal:
             self._console.print(f"{text} ...", highlight=False)
@@ -105,12 +108,21 @@ class RunProgress:
     def fraction(self, done: float) -> None:
         """How much of the present stage is done, 0 to 1."""
         self._left = 0
+        if not self._begun:  # a run that goes on finds much done
+            self._found, self._begun = done, time.monotonic()
+        self._share = done
         self._bar.update(self._task, total=1.0, completed=done)
+        if not self._console.is_terminal and self.left() and self._due():
+            self._console.print(f"{100 * done:.0f} %, {self.left()} left", highlight=False)
 
     def left(self) -> str:
         """The time left, in words; nothing while there is nothing to go by."""
         if self._left <= 0:
-            return ""
+            made = self._share - self._found
+            if made <= 0 or self._share >= 1:
+                return ""
+            elapsed = time.monotonic() - self._begun
+            return f"about {spoken_time(elapsed * (1 - self._share) / made)}"
         seconds = self.pace.seconds_left(self._left) + self._finishing
         return f"about {spoken_time(seconds)}"
 

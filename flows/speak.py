@@ -20,6 +20,7 @@ from storage.objects import ObjectStore
 from tasks.assemble import assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import write_bytes
+from tasks.engines import tuned_engine
 from tasks.hearing import hear
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Block, Chapter
@@ -61,7 +62,7 @@ def speak(
         for number, text in enumerate(texts)
     ]
     progress.stage("Loading the voice model")
-    engine = load_engine(settings)
+    engine = tuned_engine(load_engine(settings), voices)
     progress.stage("Listening to the voice sample")
     heard = hear(voices, engine.hearing, language, settings.whisper)
     sampling = Sampling(**presets.voice.model_dump())

@@ -26,7 +26,7 @@ from storage.runs import Run, Runs
 from tasks.assemble import ChapterAudio, assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import disk_error, write_bytes
-from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine
+from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine, tuned_engine
 from tasks.hearing import hear
 from tasks.master import BookLevel, book_level
 from tasks.package import Packed, package_m4b
@@ -126,7 +126,7 @@ class Work:
 
         self.plan = plan
         self._order = order
-        self._engine = engine
+        self._engine = engine = tuned_engine(engine, plan.voices)
         self._progress = progress
         self._started = time.time()
         self._sampling = Sampling(**order.presets.voice.model_dump())

@@ -8,7 +8,7 @@ A result depends on its own request alone, never on the batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -55,7 +55,8 @@ class Reference:
 
 
 class Engine:
-    """A loaded voice model; `content_hash` names its weights, configuration and code version."""
+    """A loaded voice model; `content_hash` names its weights, configuration and code version,
+    `model_hash` the weights and the configuration alone."""
 
     hearing = Hearing(longest_seconds=12.0, several=True, prompt="unused")
 
@@ -63,6 +64,7 @@ class Engine:
         self._model = model
         self._mel = MelConfig(sample_rate=model.config.sample_rate)
         self.sample_rate = model.config.sample_rate
+        self.model_hash = model.content_hash
         version = f"{ENGINE_VERSION}:{model.content_hash}"
         self.content_hash = hashlib.sha256(version.encode()).hexdigest()
 
@@ -77,6 +79,22 @@ class Engine:
     def debug(cls, seed: int = 0) -> Engine:
         """A tiny model with random weights, for tests."""
         return cls(random_model(seed))
+
+    def tuned(self, tensors: Mapping[str, Tensor]) -> Engine:
+        """An engine of its own with what was tuned for a voice; it shares all other weights.
+
+        Raises UserError for a tuning of another model.
+        """
+        from model.tuning import apply_tuning
+
+        return Engine(apply_tuning(self._model, tensors))
+
+    @torch.inference_mode()
+    def voice_vector(self, sample: Sample) -> np.ndarray:
+        """What the reference encoder makes of a sample of at least a second, (gin,) float32."""
+        _, mel = self._listen(sample)
+        vector = self._model.s2.reference_embedding(mel, torch.tensor([mel.shape[2]]))
+        return vector[0, :, 0].numpy()
 
     @torch.inference_mode()
     def reference(self, samples: Sequence[Sample], prompt: Prompt | None = None) -> Reference:

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ _SILENT_DB = -60.0
 # Shorter gaps belong to speech (stops, breaths); longer ones are silence.
 _GAP_SECONDS = 0.5
 _KEEP_SECONDS = 0.05
-_CLIPPED_SHARE = 0.005
+CLIPPED_SHARE = 0.005
+_CLIPPED_PEAK = 0.9
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def load_sample(path: Path) -> tuple[np.ndarray, int]:
     ends; the same file gives the same samples. Raises `UserError` for a file that is missing, not
     audio, broken, silent, or holds less than 3 s of sound. Heavy clipping is only logged.
     """
-    _check_file(path)
+    check_file(path)
     audio, sample_rate = _decode(path)
     if not np.isfinite(audio).all():
         raise UserError(
@@ -56,7 +58,8 @@ def load_sample(path: Path) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(kept, dtype=np.float32), sample_rate
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path, most_bytes: int = _MAX_BYTES) -> None:
+    """Raises UserError for what is no file that could hold sound."""
     try:
         if path.is_dir():
             raise UserError(
@@ -75,8 +78,11 @@ def _check_file(path: Path) -> None:
         ) from error
     if size == 0:
         raise UserError(f"{path} is empty: give an audio file with at least 3 seconds of speech.")
-    if size > _MAX_BYTES:
-        raise UserError(f"{path} is larger than 2 GiB: cut out up to five minutes of clear speech.")
+    if size > most_bytes:
+        raise UserError(
+            f"{path} is larger than {most_bytes >> 30} GiB: cut out up to five minutes of clear "
+            "speech."
+        )
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:
@@ -110,46 +116,64 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _read(path: Path) -> tuple[np.ndarray, int]:
-    with soundfile.SoundFile(path) as sound:
-        rate: int = sound.samplerate
-        if not _MIN_RATE <= rate <= _MAX_RATE:
-            raise UserError(
-                f"{path} has a sample rate of {rate} Hz: give a voice sample between "
-                f"{_MIN_RATE} and {_MAX_RATE} Hz, best 16000 Hz or more."
-            )
-        if sound.channels > _MAX_CHANNELS:
-            raise UserError(
-                f"{path} has {sound.channels} channels: mix the voice sample down to one or two."
-            )
-        # In pieces: what a header claims decides nothing about memory, and a compressed file may
-        # break off in the middle, after enough speech.
-        pieces: list[np.ndarray] = []
-        left = round(MAX_SECONDS * rate)
+    rate, blocks = open_blocks(path, MAX_SECONDS)
+    pieces = list(blocks)
+    return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32), rate
+
+
+def open_blocks(path: Path, longest_seconds: float) -> tuple[int, Iterator[np.ndarray]]:
+    """A file's sample rate, and its beginning in mono blocks of about a second, float32.
+
+    Raises UserError for a rate or a number of channels that no recording of speech has, and what
+    libsndfile raises for a file that it can't read.
+    """
+    sound = soundfile.SoundFile(path)
+    rate: int = sound.samplerate
+    if not _MIN_RATE <= rate <= _MAX_RATE:
+        sound.close()
+        raise UserError(
+            f"{path} has a sample rate of {rate} Hz: give a voice sample between "
+            f"{_MIN_RATE} and {_MAX_RATE} Hz, best 16000 Hz or more."
+        )
+    if sound.channels > _MAX_CHANNELS:
+        sound.close()
+        raise UserError(
+            f"{path} has {sound.channels} channels: mix the voice sample down to one or two."
+        )
+    return rate, _blocks(sound, round(longest_seconds * rate))
+
+
+def _blocks(sound: soundfile.SoundFile, left: int) -> Iterator[np.ndarray]:
+    # In pieces: what a header claims decides nothing about memory, and a compressed file may break
+    # off in the middle, after enough speech.
+    started = False
+    with sound:
         while left > 0:
             try:
-                block = sound.read(min(left, rate), dtype="float32", always_2d=True)
+                block = sound.read(min(left, sound.samplerate), dtype="float32", always_2d=True)
             except soundfile.LibsndfileError:
-                if not pieces:
+                if not started:
                     raise
-                break
+                return
             if len(block) == 0:
-                break
-            pieces.append(block.mean(axis=1))
+                return
+            started = True
+            yield block.mean(axis=1)
             left -= len(block)
-    if not pieces:
-        return np.zeros(0, dtype=np.float32), rate
-    return np.concatenate(pieces), rate
+
+
+def clipped_share(audio: np.ndarray) -> float:
+    """The share of audio (samples,) that stays at its limit; a merely loud wave only touches it."""
+    magnitude = np.abs(audio)
+    peak = float(magnitude.max(initial=0.0))
+    if peak < _CLIPPED_PEAK:
+        return 0.0
+    at_limit = magnitude >= 0.999 * peak
+    return float((at_limit[1:] & at_limit[:-1]).sum() / audio.size)
 
 
 def _warn_if_clipped(path: Path, audio: np.ndarray) -> None:
-    magnitude = np.abs(audio)
-    peak = float(magnitude.max(initial=0.0))
-    if peak < 0.9:
-        return
-    # A clipped wave stays at its limit; a merely loud one only touches it.
-    at_limit = magnitude >= 0.999 * peak
-    flat = at_limit[1:] & at_limit[:-1]
-    if flat.sum() > _CLIPPED_SHARE * audio.size:
+    if clipped_share(audio) > CLIPPED_SHARE:
         log.warning(
             "%s is heavily clipped (recorded too loud): the voice will sound rough. A cleaner "
             "sample gives a better voice.",

@@ -1,19 +1,25 @@
 """Which model shall speak: the built-in voice, an installed model or a folder; and its engine."""
 
 import json
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from configs.errors import UsageError, UserError
 from storage.models import Models
+from tasks.voices import Voice
 
 if TYPE_CHECKING:
+    from model.checkpoint import VoiceModel
     from model.speaking import VoiceEngine
 
 _V1_LANGUAGES = ("en", "zh", "ja", "auto")
 _LANGUAGES = {"": ("en",), "v1": _V1_LANGUAGES}
 _V2_LANGUAGES = (*_V1_LANGUAGES, "yue", "ko", "auto_yue")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,3 +97,51 @@ def load_engine(model: ChosenModel, threads: int | None) -> "VoiceEngine":
     from model.official_engine import OfficialEngine
 
     return OfficialEngine.load(model.folder, threads)
+
+
+def load_voice_model(model: ChosenModel, threads: int | None) -> "VoiceModel":
+    """The weights of a model of the built-in family; UserError where they are damaged."""
+    import torch
+
+    from model.checkpoint import load_model
+    from model.engine import PRETRAINED
+
+    if threads:
+        torch.set_num_threads(threads)
+    return load_model(model.folder or PRETRAINED)
+
+
+def tuned_engine(engine: "VoiceEngine", voices: Sequence[Voice]) -> "VoiceEngine":
+    """The engine with the weights that were tuned for the voice, where there are any.
+
+    They fit only the model that they were made for, and no average of several voices: else they are
+    left out, with a warning. UserError where they are damaged.
+    """
+    tuned = [voice for voice in voices if voice.tuning]
+    if not tuned or tuned[0].tuning is None:
+        return engine
+    from model.engine import Engine
+
+    voice, tuning = tuned[0], tuned[0].tuning
+    if len(voices) > 1:
+        log.warning("several voices are averaged: what was tuned for %s is left out", voice.name)
+        return engine
+    if not isinstance(engine, Engine) or engine.model_hash != tuning.model_hash:
+        log.warning(
+            "the voice %s was tuned for another model (%s): only its sample is used. Clone it "
+            "again for this one",
+            voice.name,
+            tuning.model,
+        )
+        return engine
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(tuning.path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"The tuned weights of the voice {voice.name} can't be read ({error}); remove it and "
+            "clone it again."
+        ) from error
+    return engine.tuned(tensors)

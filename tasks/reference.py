@@ -10,7 +10,7 @@ SHORTEST_SECONDS = 3.0
 # What the voice activity detector (Silero VAD, which comes with faster-whisper) listens to.
 _RATE = 16_000
 _HOP = 512
-_FRAME_SECONDS = _HOP / _RATE
+FRAME_SECONDS = _HOP / _RATE
 # A pause this long separates phrases; a cut keeps a little of it.
 _PAUSE_SECONDS = 0.2
 _KEEP_SECONDS = 0.1
@@ -56,36 +56,36 @@ def best_stretch(likely: np.ndarray, longest: float) -> tuple[float, float] | No
     silence half a point less than nothing. Only where no stretch between pauses fits is a longer
     phrase cut off. None where nothing holds 3 s of speech.
     """
-    most = int((longest - 2 * _KEEP_SECONDS) / _FRAME_SECONDS)
-    least = SHORTEST_SECONDS / _FRAME_SECONDS
+    most = int((longest - 2 * _KEEP_SECONDS) / FRAME_SECONDS)
+    least = SHORTEST_SECONDS / FRAME_SECONDS
     points = np.concatenate([[0.0], np.cumsum(likely - 0.5)])
     spoken = np.concatenate([[0], np.cumsum(likely >= 0.5)])
-    phrases = _phrases(likely)
+    found = phrases(likely)
     between = [
         (start, stop)
-        for number, (start, _) in enumerate(phrases)
-        for _, stop in phrases[number:]
+        for number, (start, _) in enumerate(found)
+        for _, stop in found[number:]
         if stop - start <= most
     ]
-    cut_off = [(start, min(start + most, len(likely))) for start, _ in phrases]
+    cut_off = [(start, min(start + most, len(likely))) for start, _ in found]
     for candidates in (between, cut_off):
         fit = [(start, stop) for start, stop in candidates if spoken[stop] - spoken[start] >= least]
         if fit:
             start, stop = max(fit, key=lambda one: points[one[1]] - points[one[0]])
-            seconds = len(likely) * _FRAME_SECONDS
+            seconds = len(likely) * FRAME_SECONDS
             return (
-                max(0.0, start * _FRAME_SECONDS - _KEEP_SECONDS),
-                min(seconds, stop * _FRAME_SECONDS + _KEEP_SECONDS),
+                max(0.0, start * FRAME_SECONDS - _KEEP_SECONDS),
+                min(seconds, stop * FRAME_SECONDS + _KEEP_SECONDS),
             )
     return None
 
 
-def _phrases(likely: np.ndarray) -> list[tuple[int, int]]:
+def phrases(likely: np.ndarray) -> list[tuple[int, int]]:
     """Runs of frames (start, stop) with speech; shorter gaps than a pause belong to a phrase."""
     speaking = np.flatnonzero(likely >= 0.5)
     if speaking.size == 0:
         return []
-    breaks = np.flatnonzero(np.diff(speaking) * _FRAME_SECONDS > _PAUSE_SECONDS)
+    breaks = np.flatnonzero(np.diff(speaking) * FRAME_SECONDS > _PAUSE_SECONDS)
     starts = speaking[np.concatenate([[0], breaks + 1])]
     stops = speaking[np.concatenate([breaks, [speaking.size - 1]])] + 1
     return list(zip(starts.tolist(), stops.tolist(), strict=True))

@@ -3,11 +3,15 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
 
 from configs.errors import UsageError
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
 
 _RATE = 16_000
 # Tried in this order where the user names none; only what lies on this machine is loaded.
@@ -30,12 +34,22 @@ def recognise(audio: np.ndarray, sample_rate: int, whisper: str = "") -> Underst
     `whisper` is the folder of a model or the name of one that has been downloaded before; "" takes
     the best of those. Nothing is downloaded. Raises UsageError where the named one is not there.
     """
+    model = load_whisper(whisper)
+    return None if model is None else understand(model, audio, sample_rate)
+
+
+def load_whisper(whisper: str = "") -> "WhisperModel | None":
+    """The Whisper model for `recognise`, to be used several times."""
     folder = _find(whisper)
     if folder is None:
         return None
     from faster_whisper import WhisperModel
 
-    model = WhisperModel(str(folder), device="cpu", compute_type="int8", local_files_only=True)
+    return WhisperModel(str(folder), device="cpu", compute_type="int8", local_files_only=True)
+
+
+def understand(model: "WhisperModel", audio: np.ndarray, sample_rate: int) -> Understood | None:
+    """What audio (samples,) float32 says; None where the model hears no words."""
     heard = soxr.resample(audio.astype(np.float32), sample_rate, _RATE)
     # One temperature: with several, a hard sample would be drawn at random.
     segments, info = model.transcribe(

@@ -9,7 +9,7 @@ import numpy as np
 
 from configs.errors import UserError
 from storage.keys import hash_bytes
-from storage.library import Library, StoredVoice, valid_name
+from storage.library import Clone, Library, StoredVoice, valid_name
 from tasks.audio_in import load_sample
 from tasks.takes import decode_flac, dequantize, encode_flac, quantize
 
@@ -31,6 +31,15 @@ class AskedVoice:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """Weights that were tuned for a voice: their file, and the model that they belong to."""
+
+    path: Path
+    model: str
+    model_hash: str
+
+
+@dataclass(frozen=True)
 class Voice:
     """A voice sample, the same whether it comes from a file or from the library."""
 
@@ -39,6 +48,7 @@ class Voice:
     sample_rate: int
     content_hash: str  # of the sound
     transcript: str | None = None  # what is said in it; None: unknown, "": shall not be used
+    tuning: Tuning | None = None
 
 
 def find_voices(asked: AskedVoice, library: Library) -> tuple[Voice, ...]:
@@ -63,7 +73,12 @@ def find_voice(given: str, library: Library) -> Voice:
         return _voice(path.stem, quantize(audio), sample_rate)
     stored = library.get(given)
     pcm = decode_flac(library.sample(given).read_bytes())
-    return _voice(given, pcm, stored.sample_rate, stored.transcript or None)
+    voice = _voice(given, pcm, stored.sample_rate, stored.transcript or None)
+    weights = library.tuning(given)
+    if weights is None or stored.clone is None or stored.clone.tuning is None:
+        return voice
+    tuning = Tuning(weights, stored.clone.tuning.model, stored.clone.tuning.model_hash)
+    return replace(voice, tuning=tuning)
 
 
 def register_voice(name: str, sample: Path, library: Library, transcript: str = "") -> StoredVoice:
@@ -99,6 +114,43 @@ def read_transcript(given: str) -> str:
         if error.errno in _NO_PATH:
             return given.strip()
         raise UserError(f"{path} can't be read: {error.strerror}") from error
+
+
+def clone_lines(clone: Clone) -> list[str]:
+    """What cloning found out about a voice, for people to read."""
+    numbers = clone.metrics
+    lines = [
+        f"consent   {clone.consent}",
+        f"licence   {clone.licence or 'not said'}",
+        f"learned   from {clone.seconds_used:.0f} s of {', '.join(clone.recordings)}",
+    ]
+    lines += [f"left out  {seconds:.1f} s: {why}" for why, seconds in clone.dropped.items()]
+    if clone.tuning:
+        lines.append(f"tuned     {clone.tuning.method}, for {clone.tuning.model}")
+        lines.append(f"          model {clone.tuning.model_hash[:16]}")
+    else:
+        lines.append(f"tuned     no: {clone.why_untuned}")
+    for name, what in (
+        ("likeness", f"likeness to clips held out (cosine by {numbers.get('likeness_judge')})"),
+        ("word_error", "words missed (Whisper)"),
+        ("phone_error", "phones missed (built-in recogniser)"),
+    ):
+        values = [numbers.get(f"{name}_{when}") for when in ("before", "after")]
+        shown = ", ".join(f"{v:.3f}" for v in values if isinstance(v, float | int))
+        if shown:
+            when = "before, after" if values[1] is not None else "before"
+            lines.append(f"measured  {what}, {when}: {shown}")
+    for part in ("s2", "s1"):
+        points = [point for point in clone.curve if point["part"] == part]
+        if points:
+            losses = " ".join(f"{point['step']}:{point['held_out']:.4f}" for point in points)
+            lines.append(f"curve     {part}, held-out loss by step: {losses}")
+    for clip in clone.clips:
+        lines.append(
+            f"clip      {clip.file} {clip.seconds:.1f} s, {clip.recording} at {clip.start:.1f} s: "
+            f"{clip.says or 'not understood'}"
+        )
+    return lines
 
 
 def cut_voice(voice: Voice, audio: np.ndarray) -> Voice:

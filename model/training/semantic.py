@@ -30,7 +30,7 @@ from configs.errors import UsageError, UserError
 from configs.training import SemanticStage
 from model.checkpoint import VoiceModel
 from model.decode import Sentence, decode, token_bound
-from model.engine import Engine
+from model.engine import REPEATED_TOKENS, TOKENS_PER_PHONE, Engine
 from model.s1 import S1Config, Text2SemanticDecoder
 from model.sampling import Sampling
 from model.speaking import Request, Sample
@@ -318,7 +318,8 @@ class SemanticTrainer:
                 torch.tensor(phone_ids([p.phone for p in example.phones])),
                 torch.zeros(0, dtype=torch.long),
                 0,
-                token_bound(len(example.phones)),
+                token_bound(len(example.phones), TOKENS_PER_PHONE),
+                REPEATED_TOKENS,
                 None if example.bert is None else example.bert[None],
             )
             for _, _, example in self.shown

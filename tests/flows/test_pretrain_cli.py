@@ -93,7 +93,7 @@ def test_a_stopped_command_goes_on(
     _, said = process.communicate(timeout=120)
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert "what is learned so far is kept" in said
+        assert "what is done so far is kept" in said
     else:
         assert process.returncode == -signal.SIGKILL
     assert voxloom(*words, "--out", parts).status == 0
