@@ -98,7 +98,7 @@ class SemanticSizes(Strict):
 
 
 class Dpo(Strict):
-    """Direct preference optimisation against corrupted tokens; see model/training/dpo.py."""
+    """Direct preference optimisation against corrupted tokens; see model/s1_losses.py."""
 
     weight: float = Field(ge=0, description="0: none")
     beta: float = Field(gt=0)

@@ -399,7 +399,8 @@ def _range(match: re.Match[str], place: Place) -> Pieces | None:
     years = len(low) == 4 and len(high) in {2, 4}
     read = numbers.year if years else numbers.decimal
     unit = _unit(match.group("unit"), plural=True)
-    return _say(read(low), "to", (numbers.cardinal if len(high) == 2 else read)(high), unit)
+    two_digits = len(high) == 2 and high.isdigit()
+    return _say(read(low), "to", (numbers.cardinal if two_digits else read)(high), unit)
 
 
 def _reference(match: re.Match[str], place: Place) -> Pieces | None:

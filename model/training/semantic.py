@@ -32,6 +32,7 @@ from model.checkpoint import VoiceModel
 from model.decode import Sentence, decode, token_bound
 from model.engine import REPEATED_TOKENS, TOKENS_PER_PHONE, Engine
 from model.s1 import S1Config, Text2SemanticDecoder
+from model.s1_losses import damaged, dpo_loss, log_likelihood, targets
 from model.sampling import Sampling
 from model.speaking import Request, Sample
 from model.text import phone_ids, speak_text, with_end
@@ -40,7 +41,6 @@ from model.training import corpus as corpora
 from model.training.alignment import MARKS, Timed
 from model.training.corpus import Clip, Corpus
 from model.training.data import Data, Mixture
-from model.training.dpo import corrupted, dpo_loss, sequence_log_probability
 from model.training.loop import Compute, Run, Stream, step_seed
 from model.training.tokens import (
     BUILT_IN,
@@ -200,7 +200,7 @@ def losses(model: Text2SemanticDecoder, batch: Batch, guided: tuple[int, int]) -
         batch.bert,
         guided=guided,
     )
-    wanted = targets(batch, model.config.end)
+    wanted = targets(batch.tokens, batch.token_lengths, model.config.end)
     counted = wanted >= 0
     flat = logits.float().flatten(0, 1)
     entropy = F.cross_entropy(flat, wanted.flatten(), ignore_index=-100, reduction="sum")
@@ -218,23 +218,10 @@ def losses(model: Text2SemanticDecoder, batch: Batch, guided: tuple[int, int]) -
     )
 
 
-def targets(batch: Batch, end: int) -> Tensor:
-    """(batch, T + 1): the tokens and the end token, -100 behind it."""
-    padded = F.pad(batch.tokens, (0, 1), value=end)
-    place = torch.arange(padded.shape[1], device=padded.device)
-    last = batch.token_lengths[:, None]
-    return torch.where(place < last, padded, torch.where(place == last, end, -100))
-
-
 def rejected(batch: Batch, end: int, draw: torch.Generator) -> Batch:
-    """The same texts with corrupted tokens; nothing is known of what is spoken when."""
-    rows = [
-        corrupted(tokens[: int(length)].cpu(), draw)
-        for tokens, length in zip(batch.tokens, batch.token_lengths, strict=True)
-    ]
-    tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=end)
-    lengths = torch.tensor([len(row) for row in rows])
-    spoken = torch.full((len(rows), tokens.shape[1] + 1), -100)
+    """The same texts with damaged tokens; nothing is known of what is spoken when."""
+    tokens, lengths = damaged(batch.tokens.cpu(), batch.token_lengths.cpu(), end, draw)
+    spoken = torch.full((len(tokens), tokens.shape[1] + 1), -100)
     return Batch(batch.phones, batch.phone_lengths, tokens, lengths, spoken, batch.bert).to(
         batch.phones.device
     )
@@ -294,8 +281,8 @@ class SemanticTrainer:
         if self.config.dpo.weight:
             preference = self._preference(batch, found, run.step)
             # summed as the entropy is, so that neither depends on the size of a batch
-            loss = loss + self.config.dpo.weight * preference.sum()
-            log["dpo"] = preference.mean().item()
+            loss = loss + self.config.dpo.weight * preference * len(batch.tokens)
+            log["dpo"] = preference.item()
         run.update("s1", loss / scale)
         return log
 
@@ -352,28 +339,25 @@ class SemanticTrainer:
         return engine.render([request], reference, SAMPLING)[0].audio
 
     def _preference(self, batch: Batch, found: Losses, step: int) -> Tensor:
+        """DPO's loss of true tokens against damaged ones, the mean over the batch."""
         draw = torch.Generator().manual_seed(step_seed(self.config.seed, step))
-        end = self.s1.config.end
-        wrong = rejected(batch, end, draw)
-        wanted, unwanted = targets(batch, end), targets(wrong, end)
+        wrong = rejected(batch, self.s1.config.end, draw)
 
-        def log_probability(model: nn.Module, one: Batch, aim: Tensor) -> Tensor:
+        def likelihood(model: nn.Module, one: Batch) -> Tensor:
             with self.compute.autocast():
                 logits, _ = model(
                     one.phones, one.phone_lengths, one.tokens, one.token_lengths, one.bert
                 )
-            return sequence_log_probability(logits, aim)
+            return log_likelihood(logits, one.tokens, one.token_lengths)
 
-        reference = None
+        true_before = wrong_before = None
         if self.reference is not None:
             with torch.no_grad():
-                reference = log_probability(self.reference, batch, wanted) - log_probability(
-                    self.reference, wrong, unwanted
-                )
-        chosen = sequence_log_probability(found.logits, wanted)
-        return dpo_loss(
-            chosen, log_probability(self.s1, wrong, unwanted), self.config.dpo.beta, reference
-        )
+                true_before = likelihood(self.reference, batch)
+                wrong_before = likelihood(self.reference, wrong)
+        true = log_likelihood(found.logits, batch.tokens, batch.token_lengths)
+        beta = self.config.dpo.beta
+        return dpo_loss(true, likelihood(self.s1, wrong), true_before, wrong_before, beta)
 
     def _pool(self, draw: np.random.Generator) -> list[Batch]:
         """Training batches of similar length; most sentences are cut, some are joined."""

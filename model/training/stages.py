@@ -94,8 +94,12 @@ def _check_same(stage: str, out: Path) -> None:
 
 
 def _remember(made_of: dict, out: Path) -> None:
-    """Writes `run.json`; UsageError where the run has learned other tokens so far."""
+    """Writes `run.json`; UsageError where the run has other sizes or learned other tokens so far."""
     before = read_record(out)
+    if before and before["sizes"] != made_of["sizes"]:
+        raise UsageError(
+            f"{out} was begun with other sizes: give its own configuration, or another --out"
+        )
     if before and before["tokens"] != made_of["tokens"]:
         raise UsageError(
             f"{out} has learned tokens of another recogniser so far: give the same one, or another "

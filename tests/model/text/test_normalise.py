@@ -25,6 +25,7 @@ READINGS = [
     ("Take 9 - 4, not 6 × 7 = 42.", "Take nine minus four, not six times seven equals forty two."),
     ("It was -5 and −40 outside.", "It was minus five and minus forty outside."),
     ("The score was 3–1.", "The score was three to one."),
+    ("Between 0–.5 per cent.", "Between zero to zero point five per cent."),
     (
         "Open 24/7, unit 4B, MP3 and H2O.",
         "Open twenty four seven, unit four B, M P three and H two O.",

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model.s1 import S1Config, Text2SemanticDecoder
+from model.s1_losses import targets
 from model.text import phone_ids
 from model.training.alignment import MARKS, timed_phones
 from model.training.semantic import (
@@ -18,7 +19,6 @@ from model.training.semantic import (
     join,
     losses,
     rejected,
-    targets,
 )
 
 CODES = 96
@@ -96,7 +96,7 @@ def test_collate_pads(example: Example) -> None:
     assert (batch.spoken[2] == -100).all()
     assert batch.bert is not None
     assert batch.bert.sum(dim=(1, 2)).tolist() == [0, 0, 16]
-    wanted = targets(batch, CODES)
+    wanted = targets(batch.tokens, batch.token_lengths, CODES)
     assert wanted[1].tolist() == [*range(10), CODES, *[-100] * (len(example.tokens) - 10)]
 
 

@@ -78,7 +78,7 @@ def test_going_on_from_a_model(config: Make, folder: Path, tiny: Path, tmp_path:
     """All stages from a model's weights: what is exported speaks; the quantizer has not moved."""
     before = load_model(tiny)
     for stage in SAMPLES:
-        few = {"batch": 2} if stage == "semantic" else {}
+        few = {"batch": 2, "guided_layer": 1} if stage == "semantic" else {}
         run_stage(
             stage,
             config(stage, **{"from": str(tiny)}, steps=2, validate_every=2, **few),
@@ -94,7 +94,8 @@ def test_going_on_from_a_model(config: Make, folder: Path, tiny: Path, tmp_path:
     after = load_model(tmp_path / "model")
     assert after.config.name == "made"
     for key, value in after.s2.state_dict().items():
-        if key.startswith(("quantizer", "ssl_proj")):
+        # running sums serve training only and are not stored
+        if key.startswith(("quantizer", "ssl_proj")) and not key.endswith("embed_avg"):
             assert torch.equal(value, before.s2.state_dict()[key]), key
     assert not torch.equal(after.s2.linear_mel.weight, before.s2.linear_mel.weight)
     stored = averaged_weights(tmp_path / "runs/semantic", "s1")["ar_predict_layer.weight"]
