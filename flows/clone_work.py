@@ -35,6 +35,7 @@ from tasks.voice_measures import Scores, score, speaker_judge, why_not_tuned
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
+    from torch import Tensor
 
     from model.checkpoint import VoiceModel
     from model.engine import Engine
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 CLONE_VERSION = "1"  # changes when the same recordings would give another voice
 METHODS = ("reference", "lora", "s1")
 Method = Literal["reference", "lora", "s1"]
+SHARES = (1.0, 0.5, 0.25)
+"""How far the model is moved towards what tuning found: the most of these that leaves it as
+intelligible as it was. Few minutes of one person teach a voice, and unteach words."""
 LORA_RANK = 8
 KEPT_CLIPS = 8  # with the voice, the sample among them
 
@@ -202,38 +206,45 @@ class CloneWork:
         _write_json(self._file("tuned.json"), record)
 
     def measure(self) -> None:
-        """Speaks a few sentences before and after tuning, and judges them."""
+        """Speaks a few sentences before and after tuning, and judges them; where tuning has cost
+        words, also with less of it."""
         self._progress.stage("Comparing before and after")
         judge, embed = speaker_judge(self._engine)
         held_out = hold_out(len(self.chosen.clips), best_sample(self.chosen.clips))
         person = [embed(*self._audio(index)) for index in held_out]
-        runs = {"before": self._engine}
-        if _read_json(self._file("tuned.json"))["improved"]:
-            runs["after"] = self._tuned_engine()
         from model.sampling import Sampling
 
         sampling = Sampling(**load_presets().voice.model_dump())
-        for number, (name, engine) in enumerate(runs.items()):
-            if self._file(f"{name}.json").exists():
-                continue
-            scores = score(
-                engine,
-                self._sample(),
-                person,
-                embed,
-                self._whisper,
-                self._model.recogniser,
-                sampling,
-                self._share(number, len(runs)),
-            )
-            _write_json(self._file(f"{name}.json"), asdict(scores) | {"judge": judge})
+        improved = _read_json(self._file("tuned.json"))["improved"]
+        shares = [0.0, *(SHARES if improved else ())]
+        for number, share in enumerate(shares):
+            file = self._file(f"scores-{share}.json")
+            if not file.exists():
+                scores = score(
+                    self._tuned_engine(share) if share else self._engine,
+                    self._sample(),
+                    person,
+                    embed,
+                    self._whisper,
+                    self._model.recogniser,
+                    sampling,
+                    self._share(number, len(shares)),
+                )
+                _write_json(file, asdict(scores) | {"judge": judge})
+            if share and not why_not_tuned(True, self._scores(0.0)[0], self._scores(share)[0]):
+                break
 
     def register(self) -> Cloned:
         """Puts the voice into the library; the work's folder is gone then."""
+        from safetensors.torch import save
+
         self._progress.stage("Registering the voice")
         tuned = _read_json(self._file("tuned.json"))
-        before, judge = self._scores("before")
-        after, _ = self._scores("after") if tuned["improved"] else (before, judge)
+        before, judge = self._scores(0.0)
+        # The shares were tried from the largest on: the last is the one, or none is.
+        tried = [s for s in SHARES if self._file(f"scores-{s}.json").exists()]
+        share = tried[-1] if tried else 0.0
+        after, _ = self._scores(share)
         why_untuned = why_not_tuned(tuned["improved"], before, after)
         best = best_sample(self.chosen.clips)
         files: dict[str, bytes] = {}
@@ -247,7 +258,7 @@ class CloneWork:
             clips.append(self._reference_clip(name, files[name], index))
         tuning = None
         if not why_untuned:
-            files[TUNING] = self._file(TUNING).read_bytes()
+            files[TUNING] = save(self._tensors(share))
             tuning = StoredTuning(
                 hash_bytes(files[TUNING]),
                 self._order.model_title,
@@ -264,6 +275,7 @@ class CloneWork:
             tuning=tuning,
             why_untuned=why_untuned,
             metrics=_metrics(before, after if tuned["improved"] else None, judge)
+            | ({"share": share} if share else {})
             | {f"{part}_best_step": step for part, step in tuned["steps"].items() if step},
             curve=tuple(tuned["curve"]),
         )
@@ -320,10 +332,17 @@ class CloneWork:
 
         return self._engine.voice_vector(Sample(audio, rate))
 
-    def _tuned_engine(self) -> "Engine":
+    def _tuned_engine(self, share: float) -> "Engine":
+        return self._engine.tuned(self._tensors(share))
+
+    def _tensors(self, share: float) -> "dict[str, Tensor]":
+        """What tuning found, so much of the way from the untuned model to it."""
         from safetensors.torch import load_file
 
-        return self._engine.tuned(load_file(self._file(TUNING)))
+        from model.tuning import part_way
+
+        found = load_file(self._file(TUNING))
+        return found if share == 1.0 else part_way(self._model, found, share)
 
     def _sample(self) -> "Sample":
         from model.speaking import Sample
@@ -355,8 +374,8 @@ class CloneWork:
             said.text or phones,
         )
 
-    def _scores(self, name: str) -> tuple[Scores, str]:
-        stored = _read_json(self._file(f"{name}.json"))
+    def _scores(self, share: float) -> tuple[Scores, str]:
+        stored = _read_json(self._file(f"scores-{share}.json"))
         judge = stored.pop("judge")
         return Scores(**stored), judge
 

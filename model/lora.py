@@ -10,14 +10,14 @@ from torch import Tensor
 from configs.errors import UserError
 
 _WRAPPED = "cfm.base_model.model."  # how PEFT names what it wraps
-_DOWN, _UP = ".lora_A.default.weight", ".lora_B.default.weight"
+_DOWN, UP = ".lora_A.default.weight", ".lora_B.default.weight"
 
 
 def lora_keys(layer: str) -> tuple[str, str]:
     """Names of the two halves of a layer's update: layer `cfm.x` -> those of A (rank, in) and B
     (out, rank)."""
     wrapped = _WRAPPED + layer.removeprefix("cfm.")
-    return wrapped + _DOWN, wrapped + _UP
+    return wrapped + _DOWN, wrapped + UP
 
 
 def merge_lora(
@@ -31,12 +31,12 @@ def merge_lora(
     """
     merged = dict(base)
     for key, value in lora.items():
-        if key.endswith(_UP):
+        if key.endswith(UP):
             continue  # goes with its other half
         if key.endswith(_DOWN):
             layer = key.removesuffix(_DOWN)
             target = f"{_plain(layer)}.weight"
-            up = lora.get(layer + _UP)
+            up = lora.get(layer + UP)
             if up is None or target not in base:
                 raise UserError(f"{path} is no whole LoRA: {layer[:100]} has no other half.")
             weight = base[target]

@@ -128,6 +128,7 @@ def clone_lines(clone: Clone) -> list[str]:
     if clone.tuning:
         lines.append(f"tuned     {clone.tuning.method}, for {clone.tuning.model}")
         lines.append(f"          model {clone.tuning.model_hash[:16]}")
+        lines.append(f"share     {numbers.get('share', 1.0)} of the way from the untuned model")
     else:
         lines.append(f"tuned     no: {clone.why_untuned}")
     for name, what in (

@@ -94,7 +94,7 @@ def _check_same(stage: str, out: Path) -> None:
 
 
 def _remember(made_of: dict, out: Path) -> None:
-    """Writes `run.json`; UsageError where the run has other sizes or learned other tokens so far."""
+    """Writes `run.json`; UsageError where the run has learned other tokens, or has other sizes."""
     before = read_record(out)
     if before and before["sizes"] != made_of["sizes"]:
         raise UsageError(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from configs.errors import UserError
 from model import recogniser
 from model.checkpoint import VoiceModel
-from model.lora import merge_lora
+from model.lora import UP, merge_lora
 from model.speaking import to_level
 from model.spectral import MelConfig, log_mel, normalise_mel
 from model.text import phone_ids
@@ -123,6 +123,26 @@ def apply_tuning(model: VoiceModel, tensors: Mapping[str, Tensor]) -> VoiceModel
             networks[part] = changed(networks[part], new)
     content_hash = digest.hexdigest() if tensors else model.content_hash
     return replace(model, **networks, content_hash=content_hash)  # type: ignore[arg-type]
+
+
+def part_way(model: VoiceModel, tensors: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """The tensors of a tuning, only `share` of the way from the model's own weights to the tuned
+    ones.
+
+    Between the two lie models that keep more of what the untuned one knows than they lose of what
+    was learned (M. Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    """
+    networks: dict[str, nn.Module] = {"s2": model.s2, "s1": model.s1}
+    moved = {}
+    for name, value in tensors.items():
+        part, _, key = name.partition(".")
+        own = networks[part].state_dict().get(key)
+        if own is not None:
+            value = own + share * (value.float() - own)
+        elif key.endswith(UP):  # the update is the product of the two
+            value = share * value.float()
+        moved[name] = value
+    return stored(moved)
 
 
 @torch.no_grad()

@@ -25,7 +25,8 @@ from model.engine import Engine
 from storage.library import Library
 from tasks import voice_measures
 from tasks.engines import tuned_engine
-from tasks.voices import find_voice
+from tasks.voice_measures import Scores
+from tasks.voices import clone_lines, find_voice
 
 STEPS = ("read", "slice", "transcribe", "tune", "measure")
 CONSENT = "Nobody's voice: it is synthetic."
@@ -121,6 +122,20 @@ def test_a_voice_that_did_not_improve_is_registered_untuned(recording, settings,
     assert library.get("ada").clone.tuning is None
     assert library.tuning("ada") is None
     assert find_voice("ada", library).tuning is None
+
+
+def test_what_costs_words_is_taken_in_part(recording, settings, monkeypatch):
+    """The largest share of the tuning that leaves the voice as intelligible as it was."""
+    errors = iter([0.1, 0.3, 0.11])
+    monkeypatch.setattr(clone_work, "score", lambda *_: Scores(0.7, next(errors), None))
+    monkeypatch.setattr(clone_work, "why_not_tuned", voice_measures.why_not_tuned)
+    made = finish(work_on(order_for(recording, settings)))
+    assert made.why_untuned == ""
+    library = Library(settings.voices)
+    metrics = library.get("ada").clone.metrics
+    assert (metrics["share"], metrics["phone_error_after"]) == (0.5, 0.11)
+    assert next(errors, None) is None, "nothing was tried that did not have to be"
+    assert "0.5 of the way" in "\n".join(clone_lines(library.get("ada").clone))
 
 
 def test_too_little_speech_is_a_sentence(sample, settings, tmp_path, root):

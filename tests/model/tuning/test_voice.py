@@ -14,8 +14,18 @@ import torch
 from configs.errors import UserError
 from model.checkpoint import VoiceModel, random_model
 from model.engine import Engine
+from model.lora import lora_keys
+from model.sampling import Sampling
 from model.speaking import Request, Sample
-from model.tuning import Clip, Progress, Tuned, TuningOptions, apply_tuning, tune_voice
+from model.tuning import (
+    Clip,
+    Progress,
+    Tuned,
+    TuningOptions,
+    apply_tuning,
+    part_way,
+    tune_voice,
+)
 
 RATE = 24_000
 QUICK = TuningOptions(steps=20, rate=1e-2)
@@ -91,7 +101,10 @@ def test_an_engine_speaks_with_it(model: VoiceModel, tuned: Tuned) -> None:
     assert apply_tuning(model, {}).content_hash == model.content_hash
     engines = [Engine(model), Engine(other)]
     sample = Sample(CLIPS[0].audio, RATE)
-    spoken = [e.render([Request(("K", "AE1"), 1)], e.reference([sample]))[0] for e in engines]
+    # too long for a carrier, of which random weights leave nothing
+    lively, request = Sampling(top_k=20, temperature=1.0), Request(("K", "AE1", "T", "S") * 4, 1)
+    spoken = [e.render([request], e.reference([sample]), lively)[0] for e in engines]
+    assert len(spoken[0].tokens)
     assert np.array_equal(spoken[0].tokens, spoken[1].tokens)
     assert not np.array_equal(spoken[0].audio, spoken[1].audio)
 
@@ -220,3 +233,25 @@ def test_a_damaged_checkpoint(model: VoiceModel, tmp_path: Path) -> None:
     (tmp_path / "tuning.pt").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(UserError, match="remove it"):
         tune(model, tmp_path)
+
+
+def test_part_of_the_way(model: VoiceModel, tuned: Tuned) -> None:
+    """Half of the way is half of the change of every weight, low-rank updates included."""
+    attention = "cfm.estimator.transformer_blocks.0.attn.to_q"
+    down, up = lora_keys(attention)
+    draw = torch.Generator().manual_seed(0)
+    width, inner = model.s2.state_dict()[f"{attention}.weight"].shape
+    tensors = tuned.tensors | {
+        f"s2.{down}": torch.randn((2, inner), generator=draw).half(),
+        f"s2.{up}": torch.randn((width, 2), generator=draw).half(),
+    }
+    start, whole, half = (
+        apply_tuning(model, found).s2.state_dict()
+        for found in ({}, tensors, part_way(model, tensors, 0.5))
+    )
+    moved = [key for key in start if not torch.equal(start[key], whole[key])]
+    assert f"{attention}.weight" in moved
+    assert len(moved) == len(tuned.tensors) + 1
+    for key in start:
+        wanted = (start[key] + whole[key]) / 2 if key in moved else start[key]
+        torch.testing.assert_close(half[key], wanted, atol=2e-3, rtol=2e-3)
