@@ -57,7 +57,7 @@ from model.tuning.flow import (
     frame_count,
     self_consistent,
 )
-from model.tuning.loop import Checkpoint, Job, Progress, Schedule, fit
+from model.tuning.loop import Checkpoint, Job, Progress
 from model.tuning.options import (
     UNKNOWN,
     Clip,
@@ -65,11 +65,10 @@ from model.tuning.options import (
     TuningOptions,
     check,
     halves,
-    stored,
     tuning_identity,
 )
 from model.tuning.parameters import thaw
-from model.tuning.semantic import Said, semantic_job
+from model.tuning.semantic import Said, tune_parts
 
 BATCH = 4
 DRAWS = 4
@@ -122,22 +121,8 @@ def tune_official(
         if isinstance(network, SynthesizerTrnV3)
         else _vits_job(network, model, learned, judged, options, discriminator)
     )
-    schedule = Schedule(options.steps, options.rate, pull=options.pull)
-    acoustic = fit(job, schedule, on_step, store)
-    tensors = {f"s2.{key}": value.cpu() for key, value in acoustic.tensors.items()}
-    tuned = Tuned(stored(tensors), acoustic.curve, acoustic.best_step)
-    if not options.s1:
-        return tuned
     said, said_too = ([Said(h.text, h.codes) for h in g if h.known] for g in (learned, judged))
-    job = semantic_job(model.s1, said, said_too, options.seed, options.dpo)
-    semantic = fit(job, replace(schedule, rate=options.s1_rate), on_step, store)
-    tensors |= {f"s1.{key}": value for key, value in semantic.tensors.items()}
-    return replace(
-        tuned,
-        tensors=stored(tensors),
-        s1_curve=semantic.curve,
-        s1_best_step=semantic.best_step,
-    )
+    return tune_parts(job, model.s1, said, said_too, options, on_step, store)
 
 
 def save_tuned(folder: Path, tensors: Mapping[str, Tensor], out: Path) -> None:

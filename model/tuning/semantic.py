@@ -7,15 +7,16 @@ stuttered or cut, measured against the S1 that tuning began with.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from model.s1 import Text2SemanticDecoder
 from model.s1_losses import damaged, dpo_loss, log_likelihood
-from model.tuning.loop import Job
+from model.tuning.loop import Checkpoint, Job, Progress, Schedule, fit
+from model.tuning.options import Tuned, TuningOptions, stored
 from model.tuning.padding import pad
 from model.tuning.parameters import thaw
 
@@ -28,6 +29,34 @@ class Said:
 
     text: Tensor
     codes: Tensor
+
+
+def tune_parts(
+    acoustic_job: Job,
+    s1: Text2SemanticDecoder,
+    learned: Sequence[Said],
+    judged: Sequence[Said],
+    options: TuningOptions,
+    on_step: Callable[[Progress], None],
+    store: Checkpoint,
+) -> Tuned:
+    """Fits S2's job and then, where the options ask for it, S1 on the clips whose phones are known;
+    ValueError where S1 has none."""
+    schedule = Schedule(options.steps, options.rate, pull=options.pull)
+    acoustic = fit(acoustic_job, schedule, on_step, store)
+    tensors = {f"s2.{key}": value.cpu() for key, value in acoustic.tensors.items()}
+    tuned = Tuned(stored(tensors), acoustic.curve, acoustic.best_step)
+    if not options.s1:
+        return tuned
+    job = semantic_job(s1, learned, judged, options.seed, options.dpo)
+    semantic = fit(job, replace(schedule, rate=options.s1_rate), on_step, store)
+    tensors |= {f"s1.{key}": value for key, value in semantic.tensors.items()}
+    return replace(
+        tuned,
+        tensors=stored(tensors),
+        s1_curve=semantic.curve,
+        s1_best_step=semantic.best_step,
+    )
 
 
 def semantic_job(

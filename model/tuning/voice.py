@@ -28,7 +28,7 @@ from model.spectral import MelConfig, log_mel, normalise_mel
 from model.text import phone_ids
 from model.tuning.adapters import adapt
 from model.tuning.flow import FlowDraw, FlowItem, draw_window, flow_losses, frame_count
-from model.tuning.loop import Checkpoint, Job, Progress, Schedule, fit
+from model.tuning.loop import Checkpoint, Job, Progress
 from model.tuning.options import (
     UNKNOWN,
     Clip,
@@ -40,7 +40,7 @@ from model.tuning.options import (
     tuning_identity,
 )
 from model.tuning.parameters import changed, thaw
-from model.tuning.semantic import Said, semantic_job
+from model.tuning.semantic import Said, tune_parts
 
 WITHOUT_TEXT = 0.1
 """Share of the items whose phones are left out, as in pretraining."""
@@ -82,22 +82,8 @@ def tune_voice(
     learned = [_hear(model, clip) for clip in clips]
     judged = [_hear(model, clip) for clip in held_out]
     job = _acoustic_job(model, learned, judged, options)
-    schedule = Schedule(options.steps, options.rate, pull=options.pull)
-    acoustic = fit(job, schedule, on_step, store)
-    tensors = {f"s2.{key}": value for key, value in acoustic.tensors.items()}
-    tuned = Tuned(stored(tensors), acoustic.curve, acoustic.best_step)
-    if not options.s1:
-        return tuned
     said, said_too = ([Said(h.text, h.codes) for h in g if h.known] for g in (learned, judged))
-    job = semantic_job(model.s1, said, said_too, options.seed, options.dpo)
-    semantic = fit(job, replace(schedule, rate=options.s1_rate), on_step, store)
-    tensors |= {f"s1.{key}": value for key, value in semantic.tensors.items()}
-    return replace(
-        tuned,
-        tensors=stored(tensors),
-        s1_curve=semantic.curve,
-        s1_best_step=semantic.best_step,
-    )
+    return tune_parts(job, model.s1, said, said_too, options, on_step, store)
 
 
 def apply_tuning(model: VoiceModel, tensors: Mapping[str, Tensor]) -> VoiceModel:
