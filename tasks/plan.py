@@ -39,11 +39,25 @@ class Pauses:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A printed token of an utterance: its characters `start` to `end`, what is said for them (""
+    for a mark), and how many of the utterance's phones that are."""
+
+    start: int
+    end: int
+    spoken: str
+    phones: int
+
+
+@dataclass(frozen=True)
 class Utterance:
     """What is spoken at once. `text` is as printed, `phones` are symbols of the v2 inventory.
 
-    `chapter` and `index` count from 0, `pause_after` is in seconds, `kind` is "heading",
-    "paragraph" or "verse".
+    `chapter` and `index` count from 0, `pause_after` is in seconds, `kind` is that of its block:
+    "heading", "paragraph", "verse" or "note". `text` are the characters from `start` on of block
+    number `block` of the chapter; -1 is the chapter's title where no block says it. The phones of
+    all `tokens` together are the first of `phones`, after which a mark may stand that was added.
+    `speaker` is "" for the narrator.
     """
 
     chapter: int
@@ -54,6 +68,10 @@ class Utterance:
     pause_after: float
     kind: str
     characters: tuple[Characters, ...] = ()  # of Chinese
+    block: int = -1
+    start: int = 0
+    tokens: tuple[Token, ...] = ()
+    speaker: str = ""
 
 
 def split_utterances(text: str) -> list[Span]:

@@ -27,14 +27,50 @@ IMPRINT = re.compile(
 
 
 @dataclass(frozen=True)
-class Block:
-    """One block of text: `kind` is "heading", "paragraph", "verse" (one line) or "scene_break".
+class Remark:
+    """What the book itself says of the characters `start` to `end` of a block's text.
 
-    `text` is as printed with white space folded; "" for a scene break.
+    `language` is a BCP 47 tag, `said` is what is said in their place (a ruby's reading, an alias of
+    a lexicon), `phonemes` are in the `alphabet` "ipa" or "x-sampa", `role` is "letters" (said
+    letter by letter) or "roman" (a Roman numeral), `speaker` is who says it. "" where the book says
+    nothing.
+    """
+
+    start: int
+    end: int
+    language: str = ""
+    said: str = ""
+    phonemes: str = ""
+    alphabet: str = ""
+    role: str = ""
+    speaker: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where characters of a block's text stand in their document: `length` of them from `start` are
+    those from `offset` on of its text node number `node`, counted in document order."""
+
+    start: int
+    length: int
+    node: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of text: `kind` is "heading", "paragraph", "verse" (one line), "note" or
+    "scene_break".
+
+    `text` is as printed with white space folded; "" for a scene break. `document` is the file of
+    the book that it stands in; `origins`, in order of `start`, say where exactly.
     """
 
     kind: str
     text: str
+    remarks: tuple[Remark, ...] = ()
+    document: str = ""
+    origins: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True)

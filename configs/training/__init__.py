@@ -117,6 +117,9 @@ class SemanticStage(StageConfig):
     guide: float = Field(ge=0, description="weight of the guided attention")
     guided_layer: int = Field(ge=0)
     guided_heads: int = Field(ge=1)
+    own_guesses: float = Field(
+        ge=0, le=1, description="highest share of given tokens that are S1's own guesses"
+    )
     dpo: Dpo
 
     @model_validator(mode="after")

@@ -11,6 +11,11 @@ to right. Where it is known when each phone is spoken, a head of one layer is as
 the phone that comes next (a guided attention as in H. Tachibana et al. (2017), but with known
 positions); all other heads are free. Random spans of words are cut from the sentences, so that a
 model never learns a whole sentence by heart.
+
+What S1 continues when it speaks are its own tokens, mistakes and all, and not a recording's. So
+some of the tokens that it is given are replaced by its own guesses for their places, drawn in a
+first pass over the same batch: scheduled sampling (S. Bengio et al., 2015) in two passes (T.
+Mihaylova and A. F. T. Martins, 2019).
 """
 
 from __future__ import annotations
@@ -190,12 +195,34 @@ class Losses:
     logits: Tensor
 
 
-def losses(model: Text2SemanticDecoder, batch: Batch, guided: tuple[int, int]) -> Losses:
-    """Teacher forcing; `guided` is the layer and the number of its guided heads."""
+def with_guesses(logits: Tensor, batch: Batch, most: float, draw: torch.Generator) -> Tensor:
+    """The batch's tokens (B, T) with some replaced by draws from the logits (B, T + 1, codes + 1).
+
+    In half of the rows none are, in the others a share between none and `most`, each row its own;
+    the end is never drawn.
+    """
+    rows, time = batch.tokens.shape
+    chances = logits[:, :time, :-1].float().softmax(2).flatten(0, 1).cpu()
+    guesses = torch.multinomial(chances, 1, generator=draw).view(rows, time)
+    share = torch.rand(rows, 1, generator=draw) * most
+    share = torch.where(torch.rand(rows, 1, generator=draw) < 0.5, 0.0, share)
+    replaced = torch.rand(rows, time, generator=draw) < share
+    device = batch.tokens.device
+    return torch.where(replaced.to(device), guesses.to(device), batch.tokens)
+
+
+def losses(
+    model: Text2SemanticDecoder,
+    batch: Batch,
+    guided: tuple[int, int],
+    given: Tensor | None = None,
+) -> Losses:
+    """Teacher forcing; `guided` is the layer and the number of its guided heads, `given` (B, T) is
+    what S1 continues where that is not the batch's tokens."""
     logits, attention = model(
         batch.phones,
         batch.phone_lengths,
-        batch.tokens,
+        batch.tokens if given is None else given,
         batch.token_lengths,
         batch.bert,
         guided=guided,
@@ -268,8 +295,9 @@ class SemanticTrainer:
 
     def step(self, run: Run) -> dict[str, float]:
         batch = next(self.stream).to(self.compute.device)
+        given = self._given(batch, run.step)
         with self.compute.autocast():
-            found = losses(self.s1, batch, self.guided)
+            found = losses(self.s1, batch, self.guided, given)
         scale = self.config.batch * TOKENS_A_SENTENCE
         loss = found.entropy + self.config.guide * found.guide
         log = {
@@ -337,6 +365,17 @@ class SemanticTrainer:
         reference = engine.reference([Sample(heard, corpora.SAMPLE_RATE)])
         request = Request(tuple(p.phone for p in example.phones), 0)
         return engine.render([request], reference, SAMPLING)[0].audio
+
+    def _given(self, batch: Batch, step: int) -> Tensor:
+        """What S1 continues: the batch's tokens, some of them as it guesses them itself."""
+        if not self.config.own_guesses:
+            return batch.tokens
+        draw = torch.Generator().manual_seed(step_seed(self.config.seed, step))
+        with torch.no_grad(), self.compute.autocast():
+            logits, _ = self.s1(
+                batch.phones, batch.phone_lengths, batch.tokens, batch.token_lengths, batch.bert
+            )
+        return with_guesses(logits, batch, self.config.own_guesses, draw)
 
     def _preference(self, batch: Batch, found: Losses, step: int) -> Tensor:
         """DPO's loss of true tokens against damaged ones, the mean over the batch."""

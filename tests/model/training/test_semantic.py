@@ -19,6 +19,7 @@ from model.training.semantic import (
     join,
     losses,
     rejected,
+    with_guesses,
 )
 
 CODES = 96
@@ -199,3 +200,23 @@ def test_a_few_steps_learn(example: Example) -> None:
         found.append((made.entropy.item(), made.guide.item()))
     assert found[-1][0] < 0.7 * found[0][0]
     assert found[-1][1] < 0.7 * found[0][1]
+
+
+def test_guesses_replace_a_share_of_the_given_tokens_in_half_of_the_rows(example: Example) -> None:
+    batch = collate([example] * 64, CODES)
+    rows, time = batch.tokens.shape
+    logits = torch.full((rows, time + 1, CODES + 1), -30.0)
+    logits[..., CODES] = 30.0  # the end is never given
+    logits[..., 7] = 0.0
+
+    def made() -> torch.Tensor:
+        return with_guesses(logits, batch, 0.5, torch.Generator().manual_seed(0))
+
+    given = made()
+    assert torch.equal(given, made())
+    changed = given != batch.tokens
+    assert (given[changed] == 7).all()
+    shares = changed.float().mean(1)
+    assert 16 < (shares == 0).sum() < 48
+    assert shares.max() < 0.6
+    assert shares.max() > 0.3
