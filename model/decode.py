@@ -72,7 +72,7 @@ def decode(
                 seen[number, one.prompt] = True
                 table[number] = _Slot(index, one)
             elif slot is None:
-                cache.lengths[number] = 0
+                cache.free(number)
         noise = torch.from_numpy(
             np.stack(
                 [slot.noise(end + 1) if slot else np.ones(end + 1, np.float32) for slot in table]

@@ -4,6 +4,11 @@ Layout, names and arithmetic are those of the official checkpoints' `Text2Semant
 (with BERT features added) and tokens stand in one sequence, phones see all phones, tokens see all
 phones and the tokens before them. The last phone's output predicts the first token; there is no
 begin token, and the end token is the last class.
+
+Models whose training showed some heads which phone comes next (`guided_heads`) are held to the text
+as they speak: these heads may stay at their phone or go on by `AHEAD` at most, and the end may come
+only where the text does. Such a window over the attention at inference is that of W. Ping et al.,
+"Deep Voice 3" (2018). Without it a sampled model now and then leaps over a few words.
 """
 
 from __future__ import annotations
@@ -19,11 +24,17 @@ from torch.nn import functional as F
 
 POSITIONS = 4000
 """The most phones, and the most tokens, that the position table holds."""
+AHEAD = 2
+"""Phones that guided attention passes at most in one token, which is 40 ms: short sounds and marks
+without a pause have none of their own."""
+ENDING = 2
+"""Phones at whose beginning the end may come: the last sound and the mark after it."""
 
 
 @dataclass(frozen=True)
 class S1Config:
-    """Defaults are the official v2 sizes."""
+    """Defaults are the official v2 sizes; the first `guided_heads` of `guided_layer` look at the
+    phone that comes next (0: none was trained to)."""
 
     width: int = 512
     heads: int = 16
@@ -32,6 +43,8 @@ class S1Config:
     codes: int = 1024
     bert: int = 1024
     dropout: float = 0.0
+    guided_layer: int = 0
+    guided_heads: int = 0
 
     @property
     def end(self) -> int:
@@ -141,12 +154,19 @@ class Cache:
     """Keys and values of `slots` sequences: a (slots, heads, capacity, depth) pair a layer.
 
     `lengths` (slots) counts the positions that hold something; everything behind them is garbage
-    that is never seen.
+    that is never seen. `texts` (slots) counts the phones among them, `reading` (slots) is the phone
+    that guided attention has come to.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     lengths: Tensor
+    texts: Tensor
+    reading: Tensor
+
+    def free(self, slot: int) -> None:
+        """Nothing is in this slot any more."""
+        self.lengths[slot], self.texts[slot], self.reading[slot] = 0, 1, 0
 
 
 class Text2SemanticDecoder(nn.Module):
@@ -232,7 +252,8 @@ class Text2SemanticDecoder(nn.Module):
         def empty() -> list[Tensor]:
             return [weight.new_zeros(slots, heads, capacity, depth) for _ in self.h]
 
-        return Cache(empty(), empty(), torch.zeros(slots, dtype=torch.long, device=weight.device))
+        none = torch.zeros(slots, dtype=torch.long, device=weight.device)
+        return Cache(empty(), empty(), none, none + 1, none.clone())
 
     def prefill(
         self, cache: Cache, slot: int, phones: Tensor, prompt: Tensor, bert: Tensor | None = None
@@ -246,11 +267,15 @@ class Text2SemanticDecoder(nn.Module):
         place = torch.arange(text + time, device=phones.device)
         mask = (place < text) | ((place >= text) & (place <= place[:, None]))
         bias = _bias(mask[None, None])
-        for layer, keys, values in zip(self.h, cache.keys, cache.values, strict=True):
+        cache.reading[slot] = 0
+        for number, layer in enumerate(self.h):
+            if time and self.config.guided_heads and number == self.config.guided_layer:
+                q, k, _ = layer.self_attn.split(x)
+                cache.reading[slot] = (k[0, 0, :text] @ q[0, 0, -1]).argmax()
             x, k, v = layer(x, bias)
-            keys[slot, :, : text + time] = k[0]
-            values[slot, :, : text + time] = v[0]
-        cache.lengths[slot] = text + time
+            cache.keys[number][slot, :, : text + time] = k[0]
+            cache.values[number][slot, :, : text + time] = v[0]
+        cache.lengths[slot], cache.texts[slot] = text + time, text
         return self.ar_predict_layer(x[0, -1])
 
     def step(self, cache: Cache, tokens: Tensor, positions: Tensor, reach: int) -> Tensor:
@@ -263,15 +288,33 @@ class Text2SemanticDecoder(nn.Module):
         x = self.embed_tokens(tokens, positions)[:, None]
         place = torch.arange(reach, device=tokens.device)
         hidden = (place[None] > cache.lengths[:, None])[:, None, None]
-        for layer, keys, values in zip(self.h, cache.keys, cache.values, strict=True):
+        for number, layer in enumerate(self.h):
+            keys, values = cache.keys[number], cache.values[number]
             q, k, v = layer.self_attn.split(x)
             keys[slots, :, cache.lengths] = k[:, :, 0]
             values[slots, :, cache.lengths] = v[:, :, 0]
             scores = q @ keys[:, :, :reach].transpose(2, 3) / math.sqrt(q.shape[3])
-            weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
-            x = layer.after_attention(x, layer.self_attn.join(weights @ values[:, :, :reach]))
+            scores = scores.masked_fill(hidden, float("-inf"))
+            if self.config.guided_heads and number == self.config.guided_layer:
+                self._hold(scores, cache)
+            attended = scores.softmax(-1) @ values[:, :, :reach]
+            x = layer.after_attention(x, layer.self_attn.join(attended))
         cache.lengths += 1
-        return self.ar_predict_layer(x[:, 0])
+        logits = self.ar_predict_layer(x[:, 0])
+        if self.config.guided_heads:
+            early = cache.reading < cache.texts - ENDING
+            logits[:, self.config.end].masked_fill_(early, float("-inf"))
+        return logits
+
+    def _hold(self, scores: Tensor, cache: Cache) -> None:
+        """Holds the guided heads' scores (slots, heads, 1, reach) to the phones that may come next,
+        in place, and notes the one that they choose."""
+        place = torch.arange(scores.shape[3], device=scores.device)
+        here = cache.reading[:, None]
+        open_to = (place >= here) & (place <= here + AHEAD) & (place < cache.texts[:, None])
+        guided = scores[:, : self.config.guided_heads]
+        guided.masked_fill_(~open_to[:, None, None], float("-inf"))
+        cache.reading = guided[:, 0, 0].argmax(1)
 
 
 def _bias(mask: Tensor) -> Tensor:

@@ -279,12 +279,15 @@ class SemanticTrainer:
         if bert is not None and bert.width != shape.bert:
             raise UsageError(f"sizes.bert is {shape.bert}, but {config.bert} makes {bert.width}")
         self.training, self.held_out, self.shown = self._examples(data, bert)
+        if config.guide and any(example.timed for example in self.held_out):
+            layer, heads = self.guided
+            self.s1.config = replace(shape, guided_layer=layer, guided_heads=heads)
         self.judged = grouped(self.held_out, config.batch)
         # what samples are spoken by, where it knows the tokens
         known = started or find_model(BUILT_IN)
         self.voice = known if of_model(known).hash == self.tokeniser.hash else None
         self.s1.to(compute.device)
-        self.tokens, self.sizes = self.tokeniser.hash, asdict(shape)
+        self.tokens, self.sizes = self.tokeniser.hash, asdict(self.s1.config)
         self.modules: dict[str, nn.Module] = {"s1": self.s1}
         self.stream = Stream(self._pool, config.seed)
         self.reference = None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.decode import Sentence, decode, longest_repetition, token_bound
-from model.s1 import POSITIONS, S1Config, Text2SemanticDecoder
+from model.s1 import AHEAD, ENDING, POSITIONS, S1Config, Text2SemanticDecoder
 from model.sampling import SHORTEST, Sampling
 
 SAMPLING = Sampling(top_k=5, temperature=1.0, repetition_penalty=1.35)
@@ -20,6 +20,14 @@ def s1() -> Text2SemanticDecoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Text2SemanticDecoder(S1Config(width=16, heads=2, layers=2, codes=32, bert=4))
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def held(s1: Text2SemanticDecoder) -> Text2SemanticDecoder:
+    """The same network, its attention held to the text."""
+    network = Text2SemanticDecoder(replace(s1.config, guided_layer=1, guided_heads=1))
+    network.load_state_dict(s1.state_dict())
     return network.eval().requires_grad_(False)
 
 
@@ -46,6 +54,32 @@ def test_neighbours_and_refilled_slots_change_nothing(s1: Text2SemanticDecoder) 
     together = tokens_of(s1, sentences)
     for index, one in enumerate(sentences):
         assert tokens_of(s1, [one])[0] == together[index]
+
+
+def test_neighbours_change_nothing_where_attention_is_held(held: Text2SemanticDecoder) -> None:
+    sentences = [sentence(n, 3 + n, prompt=7 * (n % 3), bert=n % 2 == 0) for n in range(9)]
+    together = tokens_of(held, sentences)
+    for index, one in enumerate(sentences):
+        assert tokens_of(held, [one])[0] == together[index]
+
+
+def test_held_attention_reads_on_phone_by_phone_and_ends_with_the_text(
+    held: Text2SemanticDecoder,
+) -> None:
+    phones = torch.arange(20)
+    cache = held.new_cache(2, 128)
+    held.prefill(cache, 0, phones, torch.zeros(0, dtype=torch.long))
+    places = [0]
+    for step in range(60):
+        logits = held.step(cache, torch.tensor([step % 32, 0]), torch.tensor([step, 0]), 128)
+        places.append(int(cache.reading[0]))
+        may_end = bool(torch.isfinite(logits[0, held.config.end]))
+        assert may_end == (places[-1] >= len(phones) - ENDING)
+        assert torch.isfinite(logits[:, :-1]).all()
+    moves = np.diff(places)
+    assert moves.min() >= 0
+    assert 0 < moves.max() <= AHEAD
+    assert places[-1] < len(phones)
 
 
 def test_prompt_and_bert_features_count(s1: Text2SemanticDecoder) -> None:
