@@ -156,6 +156,10 @@ class AcousticStage(StageConfig):
     family: Literal["v3"]
     sizes: AcousticSizes
     recogniser: str = Field(description="run or voice model whose tokens are spoken")
+    guesses: str = Field(
+        description="voice model whose S1 guesses tokens, as it will when it speaks; empty: none"
+    )
+    guessed: float = Field(ge=0, le=1, description="share of the clips with such tokens")
     batch_seconds: float = Field(gt=0, description="speech in a batch")
     window: int = Field(ge=8, description="frames that go through the transformer at once")
     guide: float = Field(ge=0, description="weight of the guided attention")

@@ -9,7 +9,7 @@ flat, and what the tokens leave open is mumbled. Where it is known when each pho
 heads of the cross-attention are asked to look at that phone (a guided attention as in H. Tachibana
 et al. (2017), but with known positions), and a linear classifier, which is thrown away afterwards,
 has to read that phone off the prior encoder's frames. Some tokens are replaced, as S1 makes
-mistakes too, and so that the text is needed.
+mistakes too, and so that the text is needed: at random, or by what an S1 takes for likeliest.
 
 Another family of S2 is another class like `AcousticTrainer`, with losses of its own, beside it in
 stages.py; the items, their batches and the tokens are the same for all.
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from configs.errors import UserError
+from configs.errors import UsageError, UserError
 from configs.training import AcousticStage
 from model.s2.synthesizer import S2Config, SynthesizerTrnV3
 from model.spectral import MelConfig, denormalise_mel, log_mel, normalise_mel
@@ -38,7 +38,7 @@ from model.training.alignment import Timed
 from model.training.corpus import Clip, Corpus
 from model.training.data import Data, Mixture
 from model.training.loop import Compute, Run, Stream, step_seed
-from model.training.semantic import Example, cut
+from model.training.semantic import Example, cut, stored_guesses
 from model.training.speech import Speech
 from model.training.tokens import (
     BUILT_IN,
@@ -71,6 +71,7 @@ class Spoken:
     clip: Clip
     tokens: np.ndarray
     speech: Speech | None
+    guesses: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,20 @@ class Item:
     reference: Tensor
 
 
-def make_item(clip: Spoken, draw: np.random.Generator) -> Item:
-    """A random span of a clip, or all of it, with another random stretch as the reference."""
+def make_item(clip: Spoken, draw: np.random.Generator, guessed: float = 0.0) -> Item:
+    """A random span of a clip, or all of it, with another random stretch as the reference.
+
+    Of the clips with guesses, a share `guessed` has a tenth of its tokens to all guessed.
+    """
     audio = clip.corpus.audio(clip.clip)
     tokens, start = clip.tokens, 0.0
+    if clip.guesses is not None and draw.random() < guessed:
+        replaced = draw.random(len(tokens)) < draw.uniform(0.1, 1.0)
+        tokens = np.where(replaced, clip.guesses, tokens)
     phones: tuple[Timed, ...] = ()
     timed = clip.speech is not None and clip.speech.timed
     if clip.speech is not None and timed:
-        example = Example(clip.speech.phones, clip.tokens)
+        example = Example(clip.speech.phones, tokens)
         if draw.random() >= 0.3:
             piece = cut(example, draw)
             start = _offset(example, piece)
@@ -424,7 +431,8 @@ class AcousticTrainer:
         return self.vocoder(denormalise_mel(made).cpu())[0].clamp(-1, 1).numpy()
 
     def _pool(self, draw: np.random.Generator) -> list[Batch]:
-        items = [make_item(self.training(draw), draw) for _ in range(POOL)]
+        guessed = self.config.guessed
+        items = [make_item(self.training(draw), draw, guessed) for _ in range(POOL)]
         items = [item for item in items if item.mel.shape[1] > 8]
         groups = grouped(items, self.config.batch_seconds)
         return [collate(groups[index]) for index in draw.permutation(len(groups))]
@@ -432,11 +440,20 @@ class AcousticTrainer:
     def _clips(self, data: Data) -> tuple[Mixture[Spoken], list[Spoken]]:
         training: list[list[Spoken]] = []
         held_out: list[Spoken] = []
+        guesser = find_model(self.config.guesses) if self.config.guesses else None
+        if guesser is not None and of_model(guesser).hash != self.tokeniser.hash:
+            raise UsageError(f"guesses: the S1 of {self.config.guesses} speaks other tokens")
         for corpus, speech in zip(data.corpora, data.speech(), strict=True):
             tokens = stored_tokens(self.tokeniser, corpus, data.on_done)
+            guesses: dict[int, np.ndarray] = {}
+            if guesser is not None:
+                name = guesser.content_hash[:16]
+                guesses = stored_guesses(guesser.s1, name, corpus, tokens, speech, data.on_done)
             training.append([])
             for clip in corpus.clips:
-                spoken = Spoken(corpus, clip, tokens[clip.index], speech.get(clip.index))
+                index = clip.index
+                made, said = tokens[index], speech.get(index)
+                spoken = Spoken(corpus, clip, made, said, guesses.get(index))
                 if len(spoken.tokens) <= SHORTEST:
                     continue
                 if clip.name not in data.held_out:

@@ -21,7 +21,7 @@ Mihaylova and A. F. T. Martins, 2019).
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -44,9 +44,10 @@ from model.text import phone_ids, speak_text, with_end
 from model.text.bert import ChineseBert, bert_features, load_bert
 from model.training import corpus as corpora
 from model.training.alignment import MARKS, Timed
-from model.training.corpus import Clip, Corpus
+from model.training.corpus import Clip, Corpus, OnDone, stored_arrays
 from model.training.data import Data, Mixture
 from model.training.loop import Compute, Run, Stream, step_seed
+from model.training.speech import Speech
 from model.training.tokens import (
     BUILT_IN,
     TOKENS_PER_SECOND,
@@ -252,6 +253,41 @@ def rejected(batch: Batch, end: int, draw: torch.Generator) -> Batch:
     return Batch(batch.phones, batch.phone_lengths, tokens, lengths, spoken, batch.bert).to(
         batch.phones.device
     )
+
+
+def stored_guesses(
+    s1: Text2SemanticDecoder,
+    name: str,
+    corpus: Corpus,
+    tokens: Mapping[int, np.ndarray],
+    speech: Mapping[int, Speech],
+    on_done: OnDone,
+) -> dict[int, np.ndarray]:
+    """What S1 takes for likeliest after the true tokens before it, for each token of the clips with
+    timed phones, by the clips' index; made once. `name` tells the weights apart."""
+    s1 = s1.eval()
+
+    @torch.inference_mode()
+    def make(number: int) -> np.ndarray:
+        index = corpus.clips[number].index
+        said, true = speech.get(index), tokens[index]
+        if said is None or not said.timed or not SHORTEST <= len(true) <= LONGEST:
+            return np.zeros(0, np.int16)
+        batch = collate([Example(said.phones, true)], s1.config.end)
+        logits, _ = s1(batch.phones, batch.phone_lengths, batch.tokens, batch.token_lengths)
+        return logits[0, :-1, :-1].argmax(1).numpy().astype(np.int16)
+
+    with corpora.locked(corpus.folder):
+        arrays = stored_arrays(
+            corpus.folder / f"guesses-{name}.i16",
+            np.int16,
+            1,
+            len(corpus.clips),
+            make,
+            lambda done: on_done("guesses", done, len(corpus.clips)),
+        )
+    made = {clip.index: arrays[i] for i, clip in enumerate(corpus.clips)}
+    return {index: array for index, array in made.items() if len(array)}
 
 
 class SemanticTrainer:

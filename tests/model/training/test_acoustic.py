@@ -101,6 +101,18 @@ def test_what_is_not_known_is_left_out(spoken: Spoken) -> None:
     assert all((item.spoken == -1).all() for item in items)
 
 
+def test_guesses_stand_for_tokens_at_their_places(spoken: Spoken) -> None:
+    draw = np.random.default_rng(0)
+    guessing = replace(spoken, guesses=spoken.tokens + 1000)
+    items = [make_item(guessing, draw, 0.5) for _ in range(60)]
+    shares = [np.mean(item.tokens >= 1000) for item in items]
+    assert 15 < sum(share > 0 for share in shares) < 45
+    assert max(shares) > 0.7
+    for item in items:
+        assert np.array_equal(np.diff(item.tokens % 1000), np.ones(len(item.tokens) - 1))
+    assert not any((make_item(guessing, draw).tokens >= 1000).any() for _ in range(5))
+
+
 def test_groups_keep_to_their_seconds(spoken: Spoken) -> None:
     draw = np.random.default_rng(0)
     items = [make_item(spoken, draw) for _ in range(20)]

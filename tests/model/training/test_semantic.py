@@ -1,6 +1,7 @@
 """Training S1: cut, join and collate keep tokens and phones together; padding changes nothing."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from model.s1 import S1Config, Text2SemanticDecoder
 from model.s1_losses import targets
 from model.text import phone_ids
 from model.training.alignment import MARKS, timed_phones
+from model.training.corpus import prepare
 from model.training.semantic import (
     TOKENS_PER_SECOND,
     Example,
@@ -19,8 +21,10 @@ from model.training.semantic import (
     join,
     losses,
     rejected,
+    stored_guesses,
     with_guesses,
 )
+from model.training.speech import Speech
 
 CODES = 96
 TINY = S1Config(width=32, heads=2, layers=3, codes=CODES, bert=4)
@@ -200,6 +204,32 @@ def test_a_few_steps_learn(example: Example) -> None:
         found.append((made.entropy.item(), made.guide.item()))
     assert found[-1][0] < 0.7 * found[0][0]
     assert found[-1][1] < 0.7 * found[0][1]
+
+
+def test_guesses_of_a_corpus_are_those_of_teacher_forcing(
+    folder: Path, cats: dict, tmp_path: Path, example: Example
+) -> None:
+    corpus, _ = prepare(folder, tmp_path / "cache")
+    clip = corpus.clips[0]
+    torch.manual_seed(0)
+    s1 = Text2SemanticDecoder(TINY).eval()
+    speech = {clip.index: Speech(example.phones, True)}
+    tokens = {one.index: example.tokens for one in corpus.clips}
+    heard: list[int] = []
+
+    def made() -> dict[int, np.ndarray]:
+        return stored_guesses(
+            s1, "x", corpus, tokens, speech, lambda _, done, __: heard.append(done)
+        )
+
+    guesses = made()
+    assert list(guesses) == [clip.index]
+    batch = collate([example], CODES)
+    logits, _ = s1(batch.phones, batch.phone_lengths, batch.tokens, batch.token_lengths)
+    assert guesses[clip.index].tolist() == logits[0, :-1, :-1].argmax(1).tolist()
+    heard.clear()
+    assert np.array_equal(made()[clip.index], guesses[clip.index])
+    assert not heard
 
 
 def test_guesses_replace_a_share_of_the_given_tokens_in_half_of_the_rows(example: Example) -> None:
