@@ -6,9 +6,11 @@ phones and the tokens before them. The last phone's output predicts the first to
 begin token, and the end token is the last class.
 
 Models whose training showed some heads which phone comes next (`guided_heads`) are held to the text
-as they speak: these heads may stay at their phone or go on by `AHEAD` at most, and the end may come
-only where the text does. Such a window over the attention at inference is that of W. Ping et al.,
-"Deep Voice 3" (2018). Without it a sampled model now and then leaps over a few words.
+as they speak. These heads may stay at their phone or go on to the next, or over a mark to the one
+behind it, and the end may come only where the text does: the window over the attention is that of
+W. Ping et al., "Deep Voice 3" (2018). And tokens are the likelier the oftener they were this phone
+in the training speech, a shallow fusion (C. Gulcehre et al., 2015) with a table in the place of a
+language model. Without both, sampled tokens now and then leap over words.
 """
 
 from __future__ import annotations
@@ -22,11 +24,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.recogniser import PHONES, SILENCE
+from model.text.symbols import SYMBOLS
+
+SILENT = PHONES.index(SILENCE)
 POSITIONS = 4000
 """The most phones, and the most tokens, that the position table holds."""
-AHEAD = 2
-"""Phones that guided attention passes at most in one token, which is 40 ms: short sounds and marks
-without a pause have none of their own."""
+FUSION = 0.6
+"""Weight of the table's logarithms beside the logits."""
+RARE = 0.01
+"""Added to the table's probabilities: a token that never was this phone may still be said."""
 ENDING = 2
 """Phones at whose beginning the end may come: the last sound and the mark after it."""
 
@@ -47,9 +54,21 @@ class S1Config:
     guided_heads: int = 0
 
     @property
+    def held(self) -> bool:
+        """Whether it is held to its text."""
+        return 0 < self.guided_heads <= self.heads and 0 <= self.guided_layer < self.layers
+
+    @property
     def end(self) -> int:
         """The end token; also what pads tokens."""
         return self.codes
+
+
+def sound_classes() -> Tensor:
+    """The recogniser's class of each symbol of the inventory (symbols,): of a mark, and of what is
+    no English phone, silence."""
+    classes = {phone: number for number, phone in enumerate(PHONES)}
+    return torch.tensor([classes.get(symbol.rstrip("012"), SILENT) for symbol in SYMBOLS["v2"]])
 
 
 class TokenEmbedding(nn.Module):
@@ -154,14 +173,15 @@ class Cache:
     """Keys and values of `slots` sequences: a (slots, heads, capacity, depth) pair a layer.
 
     `lengths` (slots) counts the positions that hold something; everything behind them is garbage
-    that is never seen. `texts` (slots) counts the phones among them, `reading` (slots) is the phone
-    that guided attention has come to.
+    that is never seen. `texts` (slots) counts the phones among them, `sounds` (slots, capacity) are
+    their classes, `reading` (slots) is the phone that guided attention has come to.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     lengths: Tensor
     texts: Tensor
+    sounds: Tensor
     reading: Tensor
 
     def free(self, slot: int) -> None:
@@ -170,7 +190,14 @@ class Cache:
 
 
 class Text2SemanticDecoder(nn.Module):
-    """S1 with the official names of its parts."""
+    """S1 with the official names of its parts.
+
+    One that is held to its text also has the table `sounds_of_codes` (codes, classes), the
+    probabilities of the recogniser's classes given a token.
+    """
+
+    sound_of: Tensor
+    sounds_of_codes: Tensor
 
     def __init__(self, config: S1Config = S1Config()) -> None:
         super().__init__()
@@ -182,6 +209,9 @@ class Text2SemanticDecoder(nn.Module):
         self.ar_audio_position = SinePosition(config.width)
         self.h = Layers(config)
         self.ar_predict_layer = nn.Linear(config.width, config.codes + 1, bias=False)
+        self.register_buffer("sound_of", sound_classes()[: config.phones], persistent=False)
+        if config.held:
+            self.register_buffer("sounds_of_codes", torch.zeros(config.codes, len(PHONES)))
 
     def embed_phones(self, phones: Tensor, bert: Tensor | None) -> Tensor:
         """(batch, time) ids, (batch, bert, time) features or None -> (batch, time, width)."""
@@ -253,7 +283,8 @@ class Text2SemanticDecoder(nn.Module):
             return [weight.new_zeros(slots, heads, capacity, depth) for _ in self.h]
 
         none = torch.zeros(slots, dtype=torch.long, device=weight.device)
-        return Cache(empty(), empty(), none, none + 1, none.clone())
+        sounds = none[:, None].repeat(1, capacity + 2)
+        return Cache(empty(), empty(), none, none + 1, sounds, none.clone())
 
     def prefill(
         self, cache: Cache, slot: int, phones: Tensor, prompt: Tensor, bert: Tensor | None = None
@@ -268,8 +299,9 @@ class Text2SemanticDecoder(nn.Module):
         mask = (place < text) | ((place >= text) & (place <= place[:, None]))
         bias = _bias(mask[None, None])
         cache.reading[slot] = 0
+        cache.sounds[slot, :text] = self.sound_of[phones]
         for number, layer in enumerate(self.h):
-            if time and self.config.guided_heads and number == self.config.guided_layer:
+            if time and self.config.held and number == self.config.guided_layer:
                 q, k, _ = layer.self_attn.split(x)
                 cache.reading[slot] = (k[0, 0, :text] @ q[0, 0, -1]).argmax()
             x, k, v = layer(x, bias)
@@ -295,26 +327,32 @@ class Text2SemanticDecoder(nn.Module):
             values[slots, :, cache.lengths] = v[:, :, 0]
             scores = q @ keys[:, :, :reach].transpose(2, 3) / math.sqrt(q.shape[3])
             scores = scores.masked_fill(hidden, float("-inf"))
-            if self.config.guided_heads and number == self.config.guided_layer:
-                self._hold(scores, cache)
+            if self.config.held and number == self.config.guided_layer:
+                now = self._hold(scores, cache)
             attended = scores.softmax(-1) @ values[:, :, :reach]
             x = layer.after_attention(x, layer.self_attn.join(attended))
         cache.lengths += 1
         logits = self.ar_predict_layer(x[:, 0])
-        if self.config.guided_heads:
+        if self.config.held:
+            logits[:, :-1] += FUSION * torch.log(now @ self.sounds_of_codes.T + RARE)
             early = cache.reading < cache.texts - ENDING
             logits[:, self.config.end].masked_fill_(early, float("-inf"))
         return logits
 
-    def _hold(self, scores: Tensor, cache: Cache) -> None:
+    def _hold(self, scores: Tensor, cache: Cache) -> Tensor:
         """Holds the guided heads' scores (slots, heads, 1, reach) to the phones that may come next,
-        in place, and notes the one that they choose."""
-        place = torch.arange(scores.shape[3], device=scores.device)
+        in place, and notes the one that they choose -> what sounds now (slots, classes)."""
+        slots, _, _, reach = scores.shape
+        place = torch.arange(reach, device=scores.device)
         here = cache.reading[:, None]
-        open_to = (place >= here) & (place <= here + AHEAD) & (place < cache.texts[:, None])
+        following = cache.sounds.gather(1, here + 1)
+        furthest = torch.where(following == SILENT, here + 2, here + 1)
+        open_to = (place >= here) & (place <= furthest) & (place < cache.texts[:, None])
         guided = scores[:, : self.config.guided_heads]
         guided.masked_fill_(~open_to[:, None, None], float("-inf"))
         cache.reading = guided[:, 0, 0].argmax(1)
+        now = scores.new_zeros(slots, len(PHONES))
+        return now.scatter_add(1, cache.sounds[:, :reach], guided[:, 0, 0].softmax(1))
 
 
 def _bias(mask: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ from configs.training import SemanticStage
 from model.checkpoint import VoiceModel
 from model.decode import Sentence, decode, token_bound
 from model.engine import REPEATED_TOKENS, TOKENS_PER_PHONE, Engine
+from model.recogniser import PHONES
 from model.s1 import S1Config, Text2SemanticDecoder
 from model.s1_losses import damaged, dpo_loss, log_likelihood, targets
 from model.sampling import Sampling
@@ -43,7 +44,7 @@ from model.speaking import Request, Sample
 from model.text import phone_ids, speak_text, with_end
 from model.text.bert import ChineseBert, bert_features, load_bert
 from model.training import corpus as corpora
-from model.training.alignment import MARKS, Timed
+from model.training.alignment import MARKS, Timed, frame_labels
 from model.training.corpus import Clip, Corpus, OnDone, stored_arrays
 from model.training.data import Data, Mixture
 from model.training.loop import Compute, Run, Stream, step_seed
@@ -63,6 +64,8 @@ SHORTEST, LONGEST = 6, 400
 """Tokens of what is trained on."""
 JUDGED = 96
 """Held-out sentences that are judged at most."""
+RARE_TOKEN = 20
+"""Frames at which what is known of a token and what is usual weigh the same."""
 SAMPLING = Sampling(top_k=1, temperature=0.3)
 
 
@@ -196,6 +199,18 @@ class Losses:
     logits: Tensor
 
 
+def sounds_of_codes(examples: Sequence[Example], codes: int) -> Tensor:
+    """How often each token is each of the recogniser's classes, as probabilities (codes, classes)
+    given the token; of rare tokens, closer to how often the classes are at all."""
+    counts = np.zeros((codes, len(PHONES)))
+    for example in examples:
+        labels = frame_labels(list(example.phones), 2 * len(example.tokens))
+        np.add.at(counts, (example.tokens.repeat(2), labels), 1)
+    usual = RARE_TOKEN * counts.sum(0) / counts.sum()
+    smooth = (counts + usual) / (counts.sum(1, keepdims=True) + RARE_TOKEN)
+    return torch.from_numpy(smooth).float()
+
+
 def with_guesses(logits: Tensor, batch: Batch, most: float, draw: torch.Generator) -> Tensor:
     """The batch's tokens (B, T) with some replaced by draws from the logits (B, T + 1, codes + 1).
 
@@ -301,13 +316,9 @@ class SemanticTrainer:
         else:
             self.tokeniser = find_tokeniser(config.recogniser, out)
         if started is None:
-            sizes = config.sizes.model_dump()
-            self.s1 = Text2SemanticDecoder(S1Config(codes=self.tokeniser.codes, **sizes))
+            shape = S1Config(codes=self.tokeniser.codes, **config.sizes.model_dump())
         else:
-            dropout = config.sizes.dropout
-            self.s1 = Text2SemanticDecoder(replace(started.s1.config, dropout=dropout))
-            self.s1.load_state_dict(started.s1.state_dict())
-        shape = self.s1.config
+            shape = replace(started.s1.config, dropout=config.sizes.dropout)
         if config.guided_layer >= shape.layers or config.guided_heads > shape.heads:
             raise UsageError("guided_layer and guided_heads must be within the layers and heads")
         self.guided = config.guided_layer, config.guided_heads
@@ -315,13 +326,20 @@ class SemanticTrainer:
         if bert is not None and bert.width != shape.bert:
             raise UsageError(f"sizes.bert is {shape.bert}, but {config.bert} makes {bert.width}")
         self.training, self.held_out, self.shown = self._examples(data, bert)
-        if config.guide and any(example.timed for example in self.held_out):
-            layer, heads = self.guided
-            self.s1.config = replace(shape, guided_layer=layer, guided_heads=heads)
+        timed = [one for some in self.training.sets for one in some if one.timed]
+        heads = config.guided_heads if config.guide and timed else 0
+        shape = replace(shape, guided_layer=config.guided_layer, guided_heads=heads)
+        self.s1 = Text2SemanticDecoder(shape)
+        if started is not None:
+            known = self.s1.state_dict()
+            begun = started.s1.state_dict().items()
+            self.s1.load_state_dict(known | {k: v for k, v in begun if k in known})
+        if shape.held:
+            self.s1.sounds_of_codes.copy_(sounds_of_codes(timed, shape.codes))
         self.judged = grouped(self.held_out, config.batch)
         # what samples are spoken by, where it knows the tokens
-        known = started or find_model(BUILT_IN)
-        self.voice = known if of_model(known).hash == self.tokeniser.hash else None
+        voice = started or find_model(BUILT_IN)
+        self.voice = voice if of_model(voice).hash == self.tokeniser.hash else None
         self.s1.to(compute.device)
         self.tokens, self.sizes = self.tokeniser.hash, asdict(self.s1.config)
         self.modules: dict[str, nn.Module] = {"s1": self.s1}
