@@ -19,9 +19,9 @@ class Sampling:
     pass (0: none), `speed` the model's tempo (1.1: a tenth faster).
     """
 
-    top_k: int = 15
+    top_k: int = 1
     top_p: float = 1.0
-    temperature: float = 0.7
+    temperature: float = 0.3
     repetition_penalty: float = 1.0
     steps: int = 8
     guidance: float = 2.0

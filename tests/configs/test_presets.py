@@ -7,7 +7,7 @@ from configs.presets import load_presets
 
 def test_the_shipped_presets_are_valid():
     presets = load_presets()
-    assert presets.voice.top_k == 15
+    assert presets.voice.top_k == 1
     assert presets.output.subtitles == ("srt", "vtt")
     assert presets.pauses.clause < presets.pauses.sentence < presets.pauses.paragraph
     with pytest.raises(ValidationError):

@@ -146,7 +146,8 @@ def test_a_stuck_sentence_stops_before_its_bound() -> None:
     endless = lively(end=-1.0)
     reference = endless.reference([Sample(noise(1), 24_000)])
     once = ("HH", "AH0", "L", "OW1", ",", "W", "ER1", "D", "N", ".")
-    plain, repeating = endless.render([Request(once, 1), Request(once * 2, 1)], reference)
+    requests = [Request(once, 1), Request(once * 2, 1)]
+    plain, repeating = endless.render(requests, reference, Sampling(top_k=1))
     assert len(plain.tokens) == REPEATED_TOKENS + 2
     assert len(repeating.tokens) == REPEATED_TOKENS + 2 + TOKENS_PER_PHONE * len(once)
     assert not plain.complete
