@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 from lxml import etree
 
+from tasks.epub_fold import fold_text
 from tasks.epub_guard import Archive
 from tasks.epub_markup import local_name, named, parse, types_of
 from tasks.epub_package import Package, resolve
-from tasks.epub_text import MATTER, fold_text
+from tasks.matter import MATTER
 
 # Lists that are no table of contents, although some tools nest them like one.
 OTHER_LISTS = {"landmarks", "loa", "loi", "lot", "lov", "page-list", "pagelist"}
