@@ -9,8 +9,8 @@ from lxml import etree
 
 from configs.errors import UsageError, UserError
 from tasks.book import Block, Book, Chapter, LeftOut, Origin, Remark
-from tasks.epub_chapters import Document, Section, divide, words_in
-from tasks.epub_guard import Archive, open_archive
+from tasks.epub_chapters import Division, Document, Section, divide, words_in
+from tasks.epub_guard import Archive, check_file, open_archive
 from tasks.epub_lexicon import PrintedLexicon, lexicon_remarks, read_lexicon
 from tasks.epub_markup import XML, decode, named, parse
 from tasks.epub_notes import Place, note_bodies, note_targets
@@ -19,6 +19,7 @@ from tasks.epub_styles import hidden_elements
 from tasks.epub_text import Extract, Passage, extract
 from tasks.epub_toc import TocEntry, read_landmarks, read_toc
 from tasks.matter import AS_USUAL, FILE_NAMES, MATTER, SKIPPED, Reading
+from tasks.plain_book import read_plain
 
 __all__ = [
     "Block",
@@ -40,37 +41,40 @@ COPYRIGHT = re.compile(r"©|\(c\)|\bcopyright\b", re.I)
 IMPRINT = re.compile(
     r"all rights reserved|\bISBN\b|library of congress|first published|published (?:by|in)", re.I
 )
+NO_LANGUAGE = "The book does not say its language; it is read as English."
 PLS_TYPE = "application/pls+xml"
 
 
 def read_book(path: Path, reading: Reading = AS_USUAL) -> Book:
-    """Read an EPUB 2 or 3, or what of it `reading` says.
+    """Read an EPUB 2 or 3, a plain text, a Markdown or an HTML file, or what `reading` says of it.
 
-    Raises UserError with one sentence for whatever cannot become a book: no such file, not an
-    EPUB, damaged, protected by DRM, unsafe, or without readable text.
+    What a file is, its content decides. Raises UserError with one sentence for whatever cannot
+    become a book: no such file, another format, damaged, protected by DRM, unsafe, or without
+    readable text.
     """
     path = Path(path)
+    check_file(path)
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"PK"
+    if packed or path.suffix.lower() == ".epub":
+        return _read_epub(path, reading)
+    return _read_plain(path, reading)
+
+
+def _read_epub(path: Path, reading: Reading) -> Book:
     with open_archive(path) as archive:
         package = read_package(archive)
         toc = read_toc(archive, package)
         reader = _Reader(archive, package, toc, reading)
         reader.read()
         division = divide(reader.documents, toc, package.title, reading)
-        chapters = tuple(
-            _chapter(section, number, reader.notes, reading)
-            for number, section in enumerate(division.sections, start=1)
-        )
-        if not chapters:
-            raise UserError(
-                f"{path.name} has no text to read (perhaps its pages are images); give an EPUB"
-                " with text."
-            )
+        chapters = _chapters(path, division, reader.notes, reading)
         cover, cover_type = find_cover(archive, package)
         left_out = (*reader.left_out, *division.left_out)
         warnings = [*archive.warnings, *map(_not_read, left_out), *division.warnings]
     language = package.language or reader.language
     if not language:
-        warnings.append("The book does not say its language; it is read as English.")
+        warnings.append(NO_LANGUAGE)
     return Book(
         title=package.title or path.stem,
         authors=package.authors,
@@ -82,6 +86,43 @@ def read_book(path: Path, reading: Reading = AS_USUAL) -> Book:
         chapters=chapters,
         cover=cover,
         cover_type=cover_type,
+        warnings=tuple(dict.fromkeys(warnings)),
+        left_out=left_out,
+    )
+
+
+def _read_plain(path: Path, reading: Reading) -> Book:
+    plain = read_plain(path)
+    name = plain.path
+    found = extract(
+        plain.root,
+        {entry.fragment for entry in plain.toc},
+        path=name,
+        language=plain.language,
+        reading=reading,
+        bodies=note_bodies(plain.root, name, note_targets(plain.root, name)),
+        hidden=hidden_elements(plain.root, lambda link: None),
+    )
+    notes = {(name, mark): passages for mark, passages in found.notes.items()}
+    division = divide([Document(name, found)], plain.toc, plain.title, reading)
+    left_out = (
+        *(LeftOut(reason, "", words_in(texts)) for reason, texts in found.skipped.items()),
+        *division.left_out,
+    )
+    warnings = [*plain.warnings, *map(_not_read, left_out), *division.warnings]
+    if not plain.language:
+        warnings.append(NO_LANGUAGE)
+    return Book(
+        title=plain.title or path.stem,
+        authors=plain.authors,
+        language=plain.language or "en",
+        identifier="",
+        publisher="",
+        date=plain.date,
+        description=plain.description,
+        chapters=_chapters(path, division, notes, reading),
+        cover=None,
+        cover_type="",
         warnings=tuple(dict.fromkeys(warnings)),
         left_out=left_out,
     )
@@ -252,6 +293,19 @@ def _page_reason(path: str, found: Extract, landmark: str) -> str:
 def _not_read(one: LeftOut) -> str:
     where = f" {one.place}" if one.place.startswith("“") else f" in {one.place}" * bool(one.place)
     return f"Not read: {one.reason}{where} ({one.words} words)."
+
+
+def _chapters(
+    path: Path, division: Division, notes: Mapping[Place, Sequence[Passage]], reading: Reading
+) -> tuple[Chapter, ...]:
+    sections = enumerate(division.sections, start=1)
+    chapters = tuple(_chapter(section, number, notes, reading) for number, section in sections)
+    if not chapters:
+        raise UserError(
+            f"{path.name} has no text to read (perhaps its pages are images); give a book with"
+            " text."
+        )
+    return chapters
 
 
 def _chapter(

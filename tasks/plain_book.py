@@ -1,0 +1,269 @@
+"""Books that are one file: plain text, Markdown and HTML become a document like one of an EPUB."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import yaml
+from charset_normalizer import from_bytes
+from lxml import etree
+from markdown_it import MarkdownIt
+from mdit_py_plugins.footnote import footnote_plugin
+
+from configs.errors import UserError
+from tasks.epub_fold import fold_text
+from tasks.epub_guard import CONVERT, MAX_MEMBER_BYTES
+from tasks.epub_markup import BOMS, XML, named, parse
+from tasks.epub_markup import decode as decode_markup
+from tasks.epub_toc import TocEntry
+from tasks.text_layout import Piece, lay_out
+
+HTML_NAMES = {".htm", ".html", ".xht", ".xhtml"}
+MARKDOWN_NAMES = {".markdown", ".md", ".mdown", ".mkd"}
+OPENINGS = 4096
+# So much of a file is looked at to find out its encoding.
+SAMPLE = 200_000
+HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.S | re.I)
+DECLARED = re.compile(rb"<meta[^>]+charset|<\?xml[^>]+encoding", re.I)
+MARKDOWN = re.compile(r"^(?:#{1,3} \S|={3,}$)", re.M)
+FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n(?:---|\.\.\.)\s*\n", re.S)
+LONGEST_FRONT_MATTER = 10_000
+CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+# Ebooks of Project Gutenberg say what they are at the top.
+HEADER = re.compile(r"^(Title|Author|Language|Release Date):[ \t]*(\S.*)$", re.M)
+HEADER_CHARACTERS = 3000
+LANGUAGES = {
+    "chinese": "zh",
+    "dutch": "nl",
+    "english": "en",
+    "finnish": "fi",
+    "french": "fr",
+    "german": "de",
+    "greek": "el",
+    "italian": "it",
+    "japanese": "ja",
+    "korean": "ko",
+    "latin": "la",
+    "polish": "pl",
+    "portuguese": "pt",
+    "russian": "ru",
+    "spanish": "es",
+    "swedish": "sv",
+}
+# Scripts that one language among those that are read writes, the telling one first.
+SCRIPTS = (
+    ("ja", re.compile(r"[\u3041-\u30fa]")),
+    ("ko", re.compile(r"[\uac00-\ud7af]")),
+    ("zh", re.compile(r"[\u3400-\u9fff]")),
+)
+SCRIPT_SHARE = 0.05
+GUTENBERG_TITLE = re.compile(r"^(?:The )?Project Gutenberg (?:eBook|Etext) (?:of )?,?\s*", re.I)
+EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,400}?)(?<=\S)_(?!\w)")
+PARTS = re.compile(r"\s*(?:book|part|volume|act|buch|teil|partie|livre|parte)\b", re.I)
+
+
+@dataclass
+class PlainBook:
+    """A book that is one document: its tree, where its chapters begin, and what it says of itself.
+
+    `path` is the name by which `toc` knows the document.
+    """
+
+    path: str
+    root: etree._Element
+    toc: list[TocEntry]
+    title: str = ""
+    authors: tuple[str, ...] = ()
+    language: str = ""
+    date: str = ""
+    description: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_plain(path: Path) -> PlainBook:
+    """Read a text, Markdown or HTML file, whichever it is by its content.
+
+    Raises UserError with one sentence for a file that is no text.
+    """
+    if path.stat().st_size > MAX_MEMBER_BYTES:
+        raise UserError(f"{path.name} is larger than any book; cut it into parts.")
+    content = path.read_bytes()
+    text = _decode(path, content)
+    if HTML.match(text[:OPENINGS]) or path.suffix.lower() in HTML_NAMES:
+        return _from_html(path, decode_markup(content) if DECLARED.search(content[:2048]) else text)
+    if path.suffix.lower() in MARKDOWN_NAMES or len(MARKDOWN.findall(text[:SAMPLE])) > 1:
+        return _from_markdown(path, text)
+    return _from_text(path, text)
+
+
+def _decode(path: Path, content: bytes) -> str:
+    """A file's text by its byte order mark, as UTF-8, or as its bytes look like."""
+    head = content[:16]
+    unknown = UserError(
+        f"{path.name} is no book that can be read; give an EPUB, text, Markdown or HTML file, or"
+        f" {CONVERT}."
+    )
+    kinds = {
+        b"%PDF": "a PDF",
+        b"{\\rtf": "a Rich Text document",
+        b"\xd0\xcf\x11\xe0": "a Word document",
+        b"\xff\xd8\xff": "a picture",
+        b"\x89PNG": "a picture",
+        b"ID3": "a sound file",
+        b"RIFF": "a sound file",
+        b"fLaC": "a sound file",
+        b"OggS": "a sound file",
+    }
+    if content[60:68] in (b"BOOKMOBI", b"TEXtREAd"):
+        raise UserError(f"{path.name} is a Kindle or Mobipocket book; {CONVERT}.")
+    for start, kind in kinds.items():
+        if head.startswith(start):
+            raise UserError(f"{path.name} is {kind}, not an EPUB, text or HTML; {CONVERT}.")
+    text = ""
+    for mark, encoding in BOMS:
+        if content.startswith(mark):
+            text = content[len(mark) :].decode(encoding, errors="replace")
+            break
+    else:
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError:
+            guess = from_bytes(content[:SAMPLE]).best()
+            if guess is None:
+                raise unknown from None
+            text = content.decode(guess.encoding, errors="replace")
+    if len(CONTROLS.findall(text[:SAMPLE])) > 0.001 * len(text[:SAMPLE]):
+        raise unknown
+    if "<FictionBook" in text[:OPENINGS]:
+        raise UserError(f"{path.name} is a FictionBook; {CONVERT}.")
+    return CONTROLS.sub("", text)
+
+
+def _from_html(path: Path, text: str) -> PlainBook:
+    root, well_formed = parse(text)
+    heads = named(root, "title")
+    title = fold_text("".join(heads[0].itertext())) if heads else ""
+    told: dict[str, str] = {}
+    for meta in named(root, "meta"):
+        name = (meta.get("name") or meta.get("property") or "").lower()
+        told.setdefault(
+            name.removeprefix("dc.").removeprefix("og:"), fold_text(meta.get("content", ""))
+        )
+    author = told.get("author") or told.get("creator") or ""
+    if title != (bare := GUTENBERG_TITLE.sub("", title)):
+        title, _, by = bare.rpartition(", by ")
+        title, author = title or by, author or (by if title else "")
+    language = root.get("lang") or root.get(f"{{{XML}}}lang") or told.get("language", "")
+    book = _with_contents(path, root, title or told.get("title", ""))
+    book.authors = (author,) if author else ()
+    book.language = language or _script(text)
+    book.description = told.get("description", "")
+    if not well_formed and path.suffix.lower() in (".xhtml", ".xht"):
+        book.warnings.append(f"{path.name} is not well-formed; it is read as browsers read it.")
+    return book
+
+
+def _from_markdown(path: Path, text: str) -> PlainBook:
+    """CommonMark with tables, footnotes and a front matter of YAML."""
+    told: dict[str, object] = {}
+    if (front := FRONT_MATTER.match(text)) and len(front[1]) < LONGEST_FRONT_MATTER:
+        try:
+            loaded = yaml.safe_load(front[1])
+        except (yaml.YAMLError, ValueError, RecursionError):
+            loaded = None
+        if isinstance(loaded, dict):
+            told, text = loaded, text[front.end() :]
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table").use(footnote_plugin)
+    root, _ = parse(f"<html><body>{reader.render(text)}</body></html>")
+    authors = told.get("author") or told.get("authors") or ()
+    names = authors if isinstance(authors, list) else [authors] if authors else []
+    book = _with_contents(path, root, fold_text(str(told.get("title") or "")))
+    book.authors = tuple(fold_text(str(name)) for name in names)
+    book.language = str(told.get("lang") or told.get("language") or "") or _script(text)
+    book.date = str(told.get("date") or "")
+    return book
+
+
+def _from_text(path: Path, text: str) -> PlainBook:
+    header = dict(HEADER.findall(text[:HEADER_CHARACTERS])) if "Gutenberg" in text[:500] else {}
+    marks = set()
+    pieces = lay_out(text)
+    for piece in pieces:
+        if piece.kind == "footnote":
+            marks.add(piece.mark)
+    root = parse(f"<html><body>{''.join(_markup(piece, marks) for piece in pieces)}</body></html>")[
+        0
+    ]
+    book = _with_contents(path, root, fold_text(header.get("Title", "")))
+    book.authors = (fold_text(header["Author"]),) if "Author" in header else ()
+    book.language = LANGUAGES.get(header.get("Language", "").strip().lower(), "") or _script(text)
+    return book
+
+
+def _markup(piece: Piece, marks: set[str]) -> str:
+    """A piece of plain text as XHTML: underscores for emphasis go, notes and their marks meet."""
+    text = escape(EMPHASIS.sub(r"\1", piece.text))
+    for mark in re.findall(r"\[(\w{1,4})\]", text):
+        if mark in marks:
+            link = f'<a role="doc-noteref" href="#footnote-{mark}">[{mark}]</a>'
+            text = text.replace(f"[{mark}]", link)
+    if piece.kind == "heading":
+        return f"<h{piece.level}>{text}</h{piece.level}>"
+    if piece.kind == "verse":
+        return f'<p class="verse">{text.replace(chr(10), "<br/>")}</p>'
+    if piece.kind == "contents":
+        return f'<p role="doc-toc">{text}</p>'
+    if piece.kind == "footnote":
+        return f'<aside role="doc-footnote" id="footnote-{piece.mark}">{text}</aside>'
+    if piece.kind == "illustration":
+        return f'<p><img alt="{text}"/></p>'
+    return f"<p>{text}</p>"
+
+
+def _with_contents(path: Path, root: etree._Element, title: str) -> PlainBook:
+    """A book whose chapters begin at the highest headings that are more than one.
+
+    Where these are parts ("Part One"), the next lower headings are chapters, too. A single heading
+    above them is the book's title where it has no other.
+    """
+    heads = [(int(head.tag[-1:]), head) for head in _heads(root)]
+    counts = Counter(level for level, _ in heads)
+    level = min((one for one in counts if counts[one] > 1), default=0)
+    above = [head for one, head in heads if one < level or not level]
+    if not title and len(above) == 1:
+        title = fold_text("".join(above[0].itertext()))
+    parts = [head for one, head in heads if one == level]
+    lower = min((one for one in counts if one > level), default=0)
+    named_parts = sum(PARTS.match("".join(head.itertext())) is not None for head in parts)
+    chosen = {level, lower} if lower and named_parts > len(parts) / 2 else {level}
+    toc: list[TocEntry] = []
+    part = ""
+    for number, (one, head) in enumerate(heads):
+        if one not in chosen:
+            continue
+        label = fold_text("".join(head.itertext()))
+        head.set("id", head.get("id") or f"heading-{number}")
+        inside = (part,) if part and one == lower else ()
+        part = label if one == level else part
+        toc.append(TocEntry(label, path.name, head.get("id", ""), inside))
+    return PlainBook(path.name, root, toc, title)
+
+
+def _heads(root: etree._Element) -> list[etree._Element]:
+    return [
+        head
+        for head in named(root, "h1", "h2", "h3", "h4", "h5", "h6")
+        if isinstance(head.tag, str)
+    ]
+
+
+def _script(text: str) -> str:
+    """The language of a text by its letters; "" where they do not tell."""
+    sample = text[:SAMPLE]
+    letters = sum(map(str.isalpha, sample))
+    for language, script in SCRIPTS:
+        if len(script.findall(sample)) > SCRIPT_SHARE * max(letters, 1):
+            return language
+    return ""
