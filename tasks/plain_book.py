@@ -15,8 +15,9 @@ from mdit_py_plugins.footnote import footnote_plugin
 from configs.errors import UserError
 from tasks.epub_fold import fold_text
 from tasks.epub_guard import CONVERT, MAX_MEMBER_BYTES
-from tasks.epub_markup import BOMS, XML, named, parse
+from tasks.epub_markup import BOMS, XML, local_name, named, parse
 from tasks.epub_markup import decode as decode_markup
+from tasks.epub_text import HEADINGS
 from tasks.epub_toc import TocEntry
 from tasks.text_layout import Piece, lay_out
 
@@ -148,9 +149,8 @@ def _from_html(path: Path, text: str) -> PlainBook:
     told: dict[str, str] = {}
     for meta in named(root, "meta"):
         name = (meta.get("name") or meta.get("property") or "").lower()
-        told.setdefault(
-            name.removeprefix("dc.").removeprefix("og:"), fold_text(meta.get("content", ""))
-        )
+        name = name.removeprefix("dc.").removeprefix("og:")
+        told.setdefault(name, fold_text(meta.get("content", "")))
     author = told.get("author") or told.get("creator") or ""
     if title != (bare := GUTENBERG_TITLE.sub("", title)):
         title, _, by = bare.rpartition(", by ")
@@ -188,14 +188,10 @@ def _from_markdown(path: Path, text: str) -> PlainBook:
 
 def _from_text(path: Path, text: str) -> PlainBook:
     header = dict(HEADER.findall(text[:HEADER_CHARACTERS])) if "Gutenberg" in text[:500] else {}
-    marks = set()
     pieces = lay_out(text)
-    for piece in pieces:
-        if piece.kind == "footnote":
-            marks.add(piece.mark)
-    root = parse(f"<html><body>{''.join(_markup(piece, marks) for piece in pieces)}</body></html>")[
-        0
-    ]
+    marks = {piece.mark for piece in pieces if piece.kind == "footnote"}
+    body = "".join(_markup(piece, marks) for piece in pieces)
+    root, _ = parse(f"<html><body>{body}</body></html>")
     book = _with_contents(path, root, fold_text(header.get("Title", "")))
     book.authors = (fold_text(header["Author"]),) if "Author" in header else ()
     book.language = LANGUAGES.get(header.get("Language", "").strip().lower(), "") or _script(text)
@@ -228,7 +224,7 @@ def _with_contents(path: Path, root: etree._Element, title: str) -> PlainBook:
     Where these are parts ("Part One"), the next lower headings are chapters, too. A single heading
     above them is the book's title where it has no other.
     """
-    heads = [(int(head.tag[-1:]), head) for head in _heads(root)]
+    heads = [(HEADINGS[local_name(head)], head) for head in named(root, *HEADINGS)]
     counts = Counter(level for level, _ in heads)
     level = min((one for one in counts if counts[one] > 1), default=0)
     above = [head for one, head in heads if one < level or not level]
@@ -249,14 +245,6 @@ def _with_contents(path: Path, root: etree._Element, title: str) -> PlainBook:
         part = label if one == level else part
         toc.append(TocEntry(label, path.name, head.get("id", ""), inside))
     return PlainBook(path.name, root, toc, title)
-
-
-def _heads(root: etree._Element) -> list[etree._Element]:
-    return [
-        head
-        for head in named(root, "h1", "h2", "h3", "h4", "h5", "h6")
-        if isinstance(head.tag, str)
-    ]
 
 
 def _script(text: str) -> str:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from tasks.epub_chapters import NUMBER_WORDS, plain
 from tasks.epub_text import is_ornament
@@ -91,7 +92,7 @@ def _marks_paragraphs_by_indent(lines: Sequence[str]) -> bool:
     blank = sum(not line.strip() for line in lines)
     begins = sum(
         _indent(line) > 0 and _indent(above) == 0 and bool(above.strip())
-        for above, line in zip(lines, lines[1:], strict=False)
+        for above, line in pairwise(lines)
         if line.strip()
     )
     return len(full) > 5 and begins > 2 * blank and begins >= 0.05 * len(full)
@@ -186,7 +187,7 @@ def _numbered(pieces: Sequence[Piece]) -> list[int]:
         if piece.kind == "paragraph" and NUMERAL.fullmatch(piece.text)
     ]
     values = [_value(pieces[at].text) for at in places]
-    steps = sum(after == before + 1 for before, after in zip(values, values[1:], strict=False))
+    steps = sum(after == before + 1 for before, after in pairwise(values))
     if len(values) < 2 or values[0] > 1 or steps < 0.7 * (len(values) - 1):
         return []
     return [2 if at in set(places) else 0 for at in range(len(pieces))]
