@@ -26,6 +26,7 @@ SENTENCE_WORDS = 8
 SHORT_MATTER_WORDS = 1500
 LEAST_PRINTED_LINKS = 5
 TITLE_CHARACTERS = 120
+HEADER_PASSAGES = 40
 
 NUMBER_WORDS = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -39,7 +40,9 @@ NUMBER = re.compile(
 )
 
 GUTENBERG = r"\s+(?:OF\s+)?(?:TH(?:E|IS)\s+)?PROJECT\s+GUTENBERG"
-GUTENBERG_START = re.compile(r"\*\*\*\s*START" + GUTENBERG, re.I)
+GUTENBERG_START = re.compile(
+    r"\*\*\*\s*START" + GUTENBERG + r"|\*\s?END[\s*]*THE SMALL PRINT", re.I
+)
 GUTENBERG_END = re.compile(
     r"(?:\*\*\*\s*END" + GUTENBERG + r"|End of (?:the )?Project Gutenberg)", re.I
 )
@@ -113,6 +116,8 @@ def divide(
     sections = [section for section in sections if section.passages]
     for section in sections:
         section.title = _title_of(section)
+    if sections and not sections[0].title and len(sections) > 1:
+        sections[0].title = book_title  # what stands before the first chapter
     sections = _split_title_section(sections, book_title)
     sections = _without_matter(sections, book_title, reading, result.left_out)
     result.sections = _named_apart(_with_part_headings(sections))
@@ -134,11 +139,17 @@ def _trim(passages: list[Passage]) -> list[Passage]:
 def _boilerplate(stream: Sequence[Passage]) -> dict[int, str]:
     """Numbers of the passages that are Gutenberg's words or a printed table of contents."""
     found: dict[int, str] = {}
-    starts = [at for at, passage in enumerate(stream) if GUTENBERG_START.match(passage.text)]
+    # Old editions have the whole header, mark and all, in one passage.
+    starts = [
+        at
+        for at, passage in enumerate(stream)
+        if GUTENBERG_START.match(passage.text)
+        or (at < HEADER_PASSAGES and GUTENBERG_START.search(passage.text))
+    ]
     ends = [at for at, passage in enumerate(stream) if GUTENBERG_END.match(passage.text)]
     licence, contents = SKIPPED["licence"], SKIPPED["contents"]
     if starts:
-        found |= dict.fromkeys(range(starts[0] + 1), licence)
+        found |= dict.fromkeys(range(starts[-1] + 1), licence)
     if ends and (not starts or ends[0] > starts[0]):
         found |= dict.fromkeys(range(ends[0], len(stream)), licence)
     at = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import cssselect2
@@ -77,7 +78,7 @@ def _rules(text: str, fetch: Fetch, seen: list[str]) -> list[_Rule]:
     """The rules of a sheet that say something of display or visibility."""
     found: list[_Rule] = []
     namespaces: dict[str | None, str] = {}
-    waiting = list(tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True))
+    waiting = list(_parsed(text))
     for rule in waiting:
         if len(found) > MAX_RULES:
             break
@@ -99,6 +100,11 @@ def _rules(text: str, fetch: Fetch, seen: list[str]) -> list[_Rule]:
         if rule.type == "qualified-rule" and (declared := _declared(rule.content)):
             found += [(one, declared) for one in _selectors(rule.prelude, namespaces)]
     return found
+
+
+@lru_cache(maxsize=16)  # the documents of a book share their sheets
+def _parsed(text: str) -> tuple[Any, ...]:
+    return tuple(tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True))
 
 
 def _is_for_screens(media: Sequence[Any]) -> bool:

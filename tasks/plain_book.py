@@ -1,9 +1,10 @@
 """Books that are one file: plain text, Markdown and HTML become a document like one of an EPUB."""
 
 import re
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -13,9 +14,10 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.footnote import footnote_plugin
 
 from configs.errors import UserError
+from tasks.epub_chapters import GUTENBERG_END, GUTENBERG_START
 from tasks.epub_fold import fold_text
 from tasks.epub_guard import CONVERT, MAX_MEMBER_BYTES
-from tasks.epub_markup import BOMS, XML, local_name, named, parse
+from tasks.epub_markup import BOMS, XML, local_name, named, parse, text_nodes
 from tasks.epub_markup import decode as decode_markup
 from tasks.epub_text import HEADINGS
 from tasks.epub_toc import TocEntry
@@ -34,7 +36,7 @@ LONGEST_FRONT_MATTER = 10_000
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 # Ebooks of Project Gutenberg say what they are at the top.
 HEADER = re.compile(r"^(Title|Author|Language|Release Date):[ \t]*(\S.*)$", re.M)
-HEADER_CHARACTERS = 3000
+HEADER_LENGTH = 20_000
 LANGUAGES = {
     "chinese": "zh",
     "dutch": "nl",
@@ -62,6 +64,10 @@ SCRIPTS = (
 SCRIPT_SHARE = 0.05
 GUTENBERG_TITLE = re.compile(r"^(?:The )?Project Gutenberg (?:eBook|Etext) (?:of )?,?\s*", re.I)
 EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,400}?)(?<=\S)_(?!\w)")
+# Headings that leave more of the text than this in one piece are not those of the chapters alone;
+# lower ones must cut it to so much of that.
+LARGEST_SHARE = 0.4
+MOST = 0.8
 PARTS = re.compile(r"\s*(?:book|part|volume|act|buch|teil|partie|livre|parte)\b", re.I)
 
 
@@ -158,7 +164,9 @@ def _from_html(path: Path, text: str) -> PlainBook:
     language = root.get("lang") or root.get(f"{{{XML}}}lang") or told.get("language", "")
     book = _with_contents(path, root, title or told.get("title", ""))
     book.authors = (author,) if author else ()
-    book.language = language or _script(text)
+    book.language = language
+    _add_header(book, text)
+    book.language = book.language or _script(text)
     book.description = told.get("description", "")
     if not well_formed and path.suffix.lower() in (".xhtml", ".xht"):
         book.warnings.append(f"{path.name} is not well-formed; it is read as browsers read it.")
@@ -187,15 +195,38 @@ def _from_markdown(path: Path, text: str) -> PlainBook:
 
 
 def _from_text(path: Path, text: str) -> PlainBook:
-    header = dict(HEADER.findall(text[:HEADER_CHARACTERS])) if "Gutenberg" in text[:500] else {}
-    pieces = lay_out(text)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    begin, end = 0, len(text)
+    for line in re.finditer(r"^.*$", text, re.M):
+        if GUTENBERG_START.search(line[0]) and line.end() < HEADER_LENGTH:
+            begin = line.end()
+        elif GUTENBERG_END.match(line[0]) and line.start() > begin:
+            end = line.start()
+            break
+    licence = [Piece("credits", one) for one in (text[:begin], text[end:])]
+    pieces = [licence[0], *lay_out(text[begin:end]), licence[1]]
     marks = {piece.mark for piece in pieces if piece.kind == "footnote"}
     body = "".join(_markup(piece, marks) for piece in pieces)
     root, _ = parse(f"<html><body>{body}</body></html>")
-    book = _with_contents(path, root, fold_text(header.get("Title", "")))
-    book.authors = (fold_text(header["Author"]),) if "Author" in header else ()
-    book.language = LANGUAGES.get(header.get("Language", "").strip().lower(), "") or _script(text)
+    book = _with_contents(path, root, "")
+    _add_header(book, text)
+    book.language = book.language or _script(text)
     return book
+
+
+def _add_header(book: PlainBook, text: str) -> None:
+    """What the header of Project Gutenberg says of a book, where the book itself does not."""
+    told = HEADER.findall(text[:HEADER_LENGTH])
+    if "Gutenberg" not in text[:HEADER_LENGTH]:
+        return
+    for name, value in told:
+        value = fold_text(value)
+        if name == "Title":
+            book.title = value
+        elif name == "Author":
+            book.authors = (value,)
+        elif name == "Language":
+            book.language = book.language or LANGUAGES.get(value.lower(), "")
 
 
 def _markup(piece: Piece, marks: set[str]) -> str:
@@ -211,6 +242,8 @@ def _markup(piece: Piece, marks: set[str]) -> str:
         return f'<p class="verse">{text.replace(chr(10), "<br/>")}</p>'
     if piece.kind == "contents":
         return f'<p role="doc-toc">{text}</p>'
+    if piece.kind == "credits":
+        return f'<p class="pg-boilerplate">{text}</p>'
     if piece.kind == "footnote":
         return f'<aside role="doc-footnote" id="footnote-{piece.mark}">{text}</aside>'
     if piece.kind == "illustration":
@@ -219,32 +252,60 @@ def _markup(piece: Piece, marks: set[str]) -> str:
 
 
 def _with_contents(path: Path, root: etree._Element, title: str) -> PlainBook:
-    """A book whose chapters begin at the highest headings that are more than one.
+    """A book whose chapters begin at its highest headings.
 
-    Where these are parts ("Part One"), the next lower headings are chapters, too. A single heading
-    above them is the book's title where it has no other.
+    Lower ones count, too, where the higher are parts ("Part One") or leave most of the text in one
+    piece. A single heading above all is the book's title where it has no other.
     """
     heads = [(HEADINGS[local_name(head)], head) for head in named(root, *HEADINGS)]
-    counts = Counter(level for level, _ in heads)
-    level = min((one for one in counts if counts[one] > 1), default=0)
-    above = [head for one, head in heads if one < level or not level]
-    if not title and len(above) == 1:
-        title = fold_text("".join(above[0].itertext()))
-    parts = [head for one, head in heads if one == level]
-    lower = min((one for one in counts if one > level), default=0)
-    named_parts = sum(PARTS.match("".join(head.itertext())) is not None for head in parts)
-    chosen = {level, lower} if lower and named_parts > len(parts) / 2 else {level}
+    if not heads:
+        return PlainBook(path.name, root, [], title)
+    levels = sorted({level for level, _ in heads})
+    first = [head for level, head in heads if level == levels[0]]
+    if len(first) == 1 and not title:
+        title = fold_text("".join(first[0].itertext()))
+    sizes = _sizes(root)
+    lowest = 0
+    for level in levels:
+        chosen = [head for one, head in heads if one <= level]
+        parts = sum(PARTS.match("".join(head.itertext())) is not None for head in chosen)
+        longest = _longest(chosen, sizes)
+        if not lowest or longest < MOST * _longest([h for o, h in heads if o <= lowest], sizes):
+            lowest = level
+        if len(chosen) > 1 and longest <= LARGEST_SHARE * sizes[root] and parts <= len(chosen) / 2:
+            break
     toc: list[TocEntry] = []
-    part = ""
-    for number, (one, head) in enumerate(heads):
-        if one not in chosen:
+    above: list[tuple[int, str]] = []
+    for number, (level, head) in enumerate(heads):
+        if level > lowest:
             continue
         label = fold_text("".join(head.itertext()))
         head.set("id", head.get("id") or f"heading-{number}")
-        inside = (part,) if part and one == lower else ()
-        part = label if one == level else part
-        toc.append(TocEntry(label, path.name, head.get("id", ""), inside))
-    return PlainBook(path.name, root, toc, title)
+        above = [(one, name) for one, name in above if one < level]
+        parents = tuple(name for _, name in above if name != title)
+        toc.append(TocEntry(label, path.name, head.get("id", ""), parents))
+        above.append((level, label))
+    return PlainBook(path.name, root, toc if len(toc) > 1 else [], title)
+
+
+def _sizes(root: etree._Element) -> dict[etree._Element, int]:
+    """How many characters of the text stand before each heading, and in `root` all of them."""
+    sizes: dict[etree._Element, int] = {}
+    total = 0
+    for element, _, text in text_nodes(root):
+        if local_name(element) in HEADINGS:
+            sizes.setdefault(element, total)
+        total += len(text)
+    for head in named(root, *HEADINGS):
+        sizes.setdefault(head, total)  # without a text
+    sizes[root] = total
+    return sizes
+
+
+def _longest(heads: Sequence[etree._Element], sizes: dict[etree._Element, int]) -> int:
+    """The characters of the longest piece of the text that these headings cut."""
+    places = [0, *(sizes[head] for head in heads), max(sizes.values())]
+    return max(after - before for before, after in pairwise(places))
 
 
 def _script(text: str) -> str:

@@ -14,6 +14,8 @@ LONGEST_WRAPPED = 110
 LONGEST_HEADING = 90
 # A list of so many headings with nothing between is a table of contents.
 LEAST_LISTED = 3
+# Where so many numbered headings have a short line below, these lines are titles.
+MOST = 0.6
 # A line of verse leaves so much of the column empty.
 VERSE_WIDTH = 0.8
 
@@ -39,6 +41,12 @@ NUMERAL = re.compile(r"(?:[IVXLCDM]{1,7}|\d{1,3})\s*[.:]?")
 BARE = re.compile(rf"(?:(?:{_PARTS}|{_CHAPTERS})\s+)?(?i:{_NUMERAL})\s*[.:]?", re.I)
 SENTENCE_END = re.compile(r"[!?…;,。！？，、][\"”’»)]*$|[a-z]{2}\.[\"”’»)]*$")
 FOOTNOTE = re.compile(r"\[Footnote\s+(?P<mark>\w{1,4}):?\s*(?P<text>.*)\]", re.S | re.I)
+# What those who made an ebook say of it.
+CREDITS = re.compile(
+    r"(?:this\s+e-?(?:book|text)\s+was\s+|e-?text\s+)?(?:produced|prepared|transcribed|scanned)"
+    r"(?:\s+and\s+\w+)?\s+(?:by|from)\b|\[?transcriber'?s?'?\s+notes?\b",
+    re.I,
+)
 ILLUSTRATION = re.compile(r"\[(?:Illustration|Picture|Image)(?::\s*(?P<text>.*))?\]", re.S | re.I)
 _CJK = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
@@ -46,7 +54,8 @@ _CJK = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
 @dataclass(frozen=True)
 class Piece:
     """A piece of a plain-text book: `kind` is "heading", "paragraph", "verse" (lines), "contents",
-    "footnote" or "illustration"; `level` is a heading's 1 to 3, `mark` a footnote's number."""
+    "credits", "footnote" or "illustration"; `level` is a heading's 1 to 3, `mark` a footnote's
+    number."""
 
     kind: str
     text: str
@@ -104,6 +113,8 @@ def _piece(lines: Sequence[str], width: int) -> Piece:
         return Piece("footnote", joined(found["text"].split("\n")), mark=found["mark"])
     if found := ILLUSTRATION.fullmatch(text):
         return Piece("illustration", joined((found["text"] or "").split("\n")))
+    if CREDITS.match(text):
+        return Piece("credits", joined(text.split("\n")))
     listed = sum(_level(line.strip()) > 0 for line in lines)
     if listed >= LEAST_LISTED:
         return Piece("contents", joined(text.split("\n")))
@@ -157,13 +168,22 @@ def _level(line: str) -> int:
 def _headings(pieces: Sequence[Piece]) -> list[Piece]:
     """Short paragraphs that are headings become such, and lists of headings contents."""
     told = [_heading_level(piece) for piece in pieces]
-    if not any(told):
-        told = _numbered(pieces) or _shouted(pieces)
+    if not any(
+        level and not ALONE.fullmatch(p.text) for p, level in zip(pieces, told, strict=True)
+    ):
+        more = _numbered(pieces) or _shouted(pieces) or told
+        told = [max(pair) for pair in zip(told, more, strict=True)]
+    after = [
+        piece
+        for above, level, piece in zip(pieces, told, pieces[1:], strict=False)
+        if level and BARE.fullmatch(above.text)
+    ]
+    titled = sum(map(_may_be_title, after)) >= MOST * len(after)
     found: list[Piece] = []
     for piece, level in zip(pieces, told, strict=True):
         if level:
             found.append(Piece("heading", piece.text.replace("\n", " "), level))
-        elif found and _is_title_of(piece, found[-1]):
+        elif found and _is_title_of(piece, found[-1], titled):
             found.append(Piece("heading", piece.text, 3))
         else:
             found.append(piece)
@@ -186,11 +206,18 @@ def _numbered(pieces: Sequence[Piece]) -> list[int]:
         for at, piece in enumerate(pieces)
         if piece.kind == "paragraph" and NUMERAL.fullmatch(piece.text)
     ]
-    values = [_value(pieces[at].text) for at in places]
-    steps = sum(after == before + 1 for before, after in pairwise(values))
-    if len(values) < 2 or values[0] > 1 or steps < 0.7 * (len(values) - 1):
-        return []
-    return [2 if at in set(places) else 0 for at in range(len(pieces))]
+    # The numbers of the chapters are those that count up from one; others are years or pages.
+    counted: list[int] = []
+    runs: list[list[int]] = [counted]
+    for at in places:
+        value = _value(pieces[at].text)
+        if value == len(counted) + 1:
+            counted.append(at)
+        elif value == 1:  # a second part
+            counted = [at]
+            runs.append(counted)
+    chosen = {at for run in runs if len(run) > 1 for at in run}
+    return [2 if at in chosen else 0 for at in range(len(pieces))] if chosen else []
 
 
 def _value(numeral: str) -> int:
@@ -216,15 +243,23 @@ def _shouted(pieces: Sequence[Piece]) -> list[int]:
     return [0 if few else 2 * one for one in shouted]
 
 
-def _is_title_of(piece: Piece, heading: Piece) -> bool:
-    """Whether a paragraph right after "Chapter I" is that chapter's title."""
+def _may_be_title(piece: Piece) -> bool:
+    text = piece.text
+    short = piece.kind == "paragraph" and len(text) <= LONGEST_HEADING * 2 // 3
+    return short and text[:1].isalpha() and not text[:1].islower() and not is_ornament(text)
+
+
+def _is_title_of(piece: Piece, heading: Piece, titled: bool) -> bool:
+    """Whether a paragraph right after "Chapter I" is that chapter's title.
+
+    `titled` says that most chapters of the book have such a line.
+    """
     if heading.kind != "heading" or heading.level > 2 or BARE.fullmatch(heading.text) is None:
         return False
     text = piece.text.rstrip(".")
-    short = piece.kind == "paragraph" and len(piece.text) <= LONGEST_HEADING * 2 // 3
-    titled = text.isupper() or text.istitle() or not SENTENCE_END.search(piece.text)
-    quoted = piece.text[:1] in "\"“‘'«—-("
-    return short and titled and not quoted and not is_ornament(text) and text[:1].isupper()
+    certain = text.isupper() or text.istitle() or not SENTENCE_END.search(piece.text)
+    quoted = piece.kind == "paragraph" and text.strip('"“”').isupper() and text[:1] in '"“'
+    return quoted or (_may_be_title(piece) and (titled or certain))
 
 
 def _without_lists(pieces: list[Piece]) -> list[Piece]:
