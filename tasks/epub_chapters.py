@@ -20,6 +20,7 @@ from tasks.matter import (
 
 # A table of contents that names fewer of the files with text is no guide to the chapters alone.
 LEAST_COVERAGE = 0.3
+DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 TITLE_PAGE_WORDS = 150
 # Lines on a title page may be long or end in a full stop, but hardly both and in small letters.
 SENTENCE_WORDS = 8
@@ -76,8 +77,14 @@ class Division:
 
 
 def words_in(texts: Sequence[str]) -> int:
-    """About how many words; a script without spaces counts by its characters."""
-    return sum(max(len(text.split()), len(text) // 12) for text in texts)
+    """About how many words; ideographs and kana count as half a word each, and other scripts
+    without spaces by their length."""
+    return sum(max(_words(text), len(text) // 12) for text in texts)
+
+
+def _words(text: str) -> int:
+    spaced, dense = DENSE.subn(" ", text)
+    return len(spaced.split()) + dense // 2
 
 
 def plain(text: str) -> str:
