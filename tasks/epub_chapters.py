@@ -123,10 +123,10 @@ def divide(
     sections = [section for section in sections if section.passages]
     for section in sections:
         section.title = _title_of(section)
-    if sections and not sections[0].title and len(sections) > 1:
-        sections[0].title = book_title  # what stands before the first chapter
     sections = _split_title_section(sections, book_title)
     sections = _without_matter(sections, book_title, reading, result.left_out)
+    if sections and not sections[0].title and len(sections) > 1:
+        sections[0].title = book_title  # what stands before the first chapter
     result.sections = _named_apart(_with_part_headings(sections))
     return result
 
