@@ -242,6 +242,7 @@ class _Walker:
         self.reading = reading
         self.bodies = bodies
         self.hidden = hidden
+        self.silent = SILENT if reading.leaves_out(SKIPPED["contents"]) else SILENT - {"nav"}
         self.numbers = count(1)
         self.result = Extract()
         self._begin_remarks()
@@ -304,7 +305,7 @@ class _Walker:
         elif name == "hr" and not context.silent and not context.reason:
             if "pagebreak" not in types_of(element):
                 self._scene_break()
-        elif name == "a" and not outer.silent:
+        elif name == "a" and (not outer.silent or _in_note_mark(element)):
             if _is_internal(element) and not context.silent:
                 self.links += 1
             if (target := note_target(element, self.path)) is not None:
@@ -332,7 +333,7 @@ class _Walker:
             return outer
         types, classes = types_of(element), classes_of(element)
         silent = (
-            name in SILENT
+            name in self.silent
             or (element not in self.bodies and (_is_hidden(element) or element in self.hidden))
             or "pagebreak" in types
             or any(map(NUMBER_CLASS.fullmatch, classes))
@@ -712,6 +713,14 @@ def _is_initial(element: etree._Element, said: str) -> bool:
             return False
         element, parent, after = parent, parent.getparent(), parent.tail or ""
     return after[:1].isalpha() or after[:1] in ("'", "’")
+
+
+def _in_note_mark(element: etree._Element) -> bool:
+    """Whether a link is silent because the raised number around it is a note's mark."""
+    parent = element.getparent()
+    if parent is None or not isinstance(parent.tag, str):
+        return False
+    return is_note_mark(parent, local_name(parent), types_of(parent), classes_of(parent))
 
 
 def _in_ornament(element: etree._Element) -> bool:

@@ -60,7 +60,7 @@ def test_version(voxloom):
     [
         (["--nope"], "--nope"),
         (["audiobok"], "audiobook"),
-        (["audiobook"], "BOOK.epub"),
+        (["audiobook"], "BOOK"),
         (["audiobook", "b.epub", "--voice", "v"], "--out"),
         (["audiobook", "b.epub", "--voice", "v", "--out", "o", "--sped", "2"], "--sped"),
         (["audiobook", "b.epub", "--voice", "v", "--out", "o", "--seed", "x"], "--seed"),

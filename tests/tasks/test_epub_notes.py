@@ -58,6 +58,21 @@ def test_what_does_not_lead_back_is_no_note(body: str) -> None:
     assert bodies(REFERENCE + body) == []
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "<sup><a href='#n1' id='r1'>1</a></sup>",
+        "<a href='#n1' id='r1'><sup>1</sup></a>",
+        "<a href='#n1' id='r1'>[1]</a>",
+        "<a href='#n1' id='r1' epub:type='noteref'>see the note</a>",
+    ],
+)
+def test_every_kind_of_mark_leads_to_its_note(epub: Epub, mark: str) -> None:
+    body = f"<p>Word{mark}.</p><p id='n1'><a href='#r1'>1</a> Note</p>"
+    book = read_book(epub({"a.xhtml": body}), Reading(notes="inline"))
+    assert told(book)[0][-1] == ("note", "Note")
+
+
 def test_the_paragraph_with_the_mark_is_no_note_even_if_it_begins_with_it() -> None:
     begins = "<p><a href='#n1' id='r1'><sup>1</sup></a> It began.</p>"
     assert bodies(begins + "<p id='n1'><a href='#r1'>1</a> Word</p>") == ["n1"]
