@@ -52,6 +52,13 @@ def is_note_mark(element: etree._Element, name: str, types: set[str], classes: s
     return told or (link and (raised or BRACKETED.fullmatch(text) is not None))
 
 
+def is_note_number(element: etree._Element, name: str) -> bool:
+    """Whether a link at the beginning of a note is only its number, which leads back."""
+    if name != "a" or "#" not in element.get("href", ""):
+        return False
+    return NOTE_MARK.fullmatch(fold_text("".join(element.itertext())).rstrip(".:")) is not None
+
+
 def note_target(element: etree._Element, path: str) -> Place | None:
     """Where a link in the document `path` finds its note; None where it refers to none."""
     href = element.get("href", "")

@@ -13,7 +13,14 @@ from tasks.book import Origin, Remark
 from tasks.epub_fold import fold_text, folded_offsets
 from tasks.epub_lexicon import ALPHABETS
 from tasks.epub_markup import XML, classes_of, local_name, named, text_nodes, types_of
-from tasks.epub_notes import NOTE_GROUPS, NOTE_TYPES, Place, is_note_mark, note_target
+from tasks.epub_notes import (
+    NOTE_GROUPS,
+    NOTE_TYPES,
+    Place,
+    is_note_mark,
+    is_note_number,
+    note_target,
+)
 from tasks.matter import AS_USUAL, MATTER, NARRATIVE, SKIPPED, Reading
 
 BLOCKS = set(
@@ -338,6 +345,7 @@ class _Walker:
             or "pagebreak" in types
             or any(map(NUMBER_CLASS.fullmatch, classes))
             or is_note_mark(element, name, types, classes)
+            or (outer.note != "" and self._begins() and is_note_number(element, name))
             or (not outer.level and _is_printed_alt(element))
         )
         reason, note = self._reason(element, name, types, classes, outer)
@@ -421,8 +429,7 @@ class _Walker:
         said = fold_text(element.get("alt", ""))
         if not said or element.get("role", "").lower() in ("presentation", "none"):
             return
-        begins = not any(character.isalnum() for piece in self.parts for character in piece.text)
-        if _is_rare_character(said) or (begins and _is_initial(element, said)):
+        if _is_rare_character(said) or (self._begins() and _is_initial(element, said)):
             self._text(said, context)
         elif FILE_NAME.fullmatch(said) or said.casefold() in IMAGE_WORDS or is_ornament(said):
             return
@@ -430,6 +437,10 @@ class _Walker:
             self._text(f" {said} ", context)
         elif not _in_ornament(element):
             self.result.skipped.setdefault(DESCRIPTIONS, []).append(said)
+
+    def _begins(self) -> bool:
+        """Whether the passage at hand has no letters yet."""
+        return not any(character.isalnum() for piece in self.parts for character in piece.text)
 
     def _text(self, text: str, context: _Context, node: int = -1) -> None:
         """Add text, and keep what its context says of it; `node` as in `_add`."""
