@@ -71,6 +71,8 @@ NO_LANGUAGE = {"", "mis", "mul", "und", "zxx"}
 IDEOGRAPH = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 SPOKEN_READING = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uac00-\ud7af\u3400-\u9fff]")
 GAIJI = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
+DENSE_LANGUAGES = {"ja", "ko", "yue", "zh"}
 FILE_NAME = re.compile(r"\S+\.(?:jpe?g|png|gif|svg|webp|tiff?|bmp)", re.I)
 IMAGE_WORDS = {"image", "img", "picture", "illustration", "cover", "*"}
 DESCRIPTIONS = "pictures' descriptions"
@@ -488,8 +490,10 @@ class _Walker:
                 for name, value in vars(remark).items()
                 if name not in ("start", "end") and value
             }
-            if told.get("said") and not _is_reading(told["said"], text[start:end]):
-                del told["said"]
+            if not _is_reading(told.get("said", ""), text[start:end]):
+                told.pop("said", "")
+            if not _is_written_in(told.get("language", ""), text[start:end]):
+                told.pop("language", "")
             if start < end and told:
                 merged.setdefault((start, end), {}).update(told)
         return tuple(Remark(start, end, **told) for (start, end), told in sorted(merged.items()))
@@ -682,6 +686,14 @@ def _is_reading(said: str, base: str) -> bool:
     if IDEOGRAPH.search(base):
         return SPOKEN_READING.search(said) is not None
     return any(character.isalnum() for character in said)
+
+
+def _is_written_in(language: str, text: str) -> bool:
+    """Whether a text may be in a language by its script: tools declare what nobody wrote."""
+    dense = len(GAIJI.findall(text)) + len(HANGUL.findall(text))
+    if _primary(language) in DENSE_LANGUAGES:
+        return dense > 0 or not any(map(str.isalpha, text))
+    return 2 * dense <= sum(map(str.isalpha, text))
 
 
 def _is_persona(element: etree._Element) -> bool:

@@ -1,7 +1,7 @@
 """Read a book: its chapters in reading order, the text of each once, metadata and cover."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -70,7 +70,7 @@ def _read_epub(path: Path, reading: Reading) -> Book:
         division = divide(reader.documents, toc, package.title, reading)
         chapters = _chapters(path, division, reader.notes, reading)
         cover, cover_type = find_cover(archive, package)
-        left_out = (*reader.left_out, *division.left_out)
+        left_out = (*reader.left_out, *division.left_out, *_untold(division, reader.notes))
         warnings = [*archive.warnings, *map(_not_read, left_out), *division.warnings]
     language = package.language or reader.language
     if not language:
@@ -108,6 +108,7 @@ def _read_plain(path: Path, reading: Reading) -> Book:
     left_out = (
         *(LeftOut(reason, "", words_in(texts)) for reason, texts in found.skipped.items()),
         *division.left_out,
+        *_untold(division, notes),
     )
     warnings = [*plain.warnings, *map(_not_read, left_out), *division.warnings]
     if not plain.language:
@@ -306,6 +307,22 @@ def _chapters(
             " text."
         )
     return chapters
+
+
+def _untold(division: Division, notes: Mapping[Place, Sequence[Passage]]) -> Iterator[LeftOut]:
+    """Notes that nothing refers to which is read, by document."""
+    told = {
+        place
+        for section in division.sections
+        for passage in section.passages
+        for place in passage.notes
+    }
+    left: dict[str, list[str]] = {}
+    for place, passages in notes.items():
+        if place not in told:
+            left.setdefault(place[0], []).extend(passage.text for passage in passages)
+    for path, texts in left.items():
+        yield LeftOut(SKIPPED["notes"], path, words_in(texts))
 
 
 def _chapter(

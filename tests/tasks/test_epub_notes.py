@@ -1,9 +1,13 @@
 """Footnotes and endnotes: found by their marks, left out, told in their place, or at the end."""
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tasks.epub_markup import parse
 from tasks.epub_notes import note_bodies, note_targets
@@ -147,6 +151,43 @@ def test_hidden_popup_notes_are_notes(epub: Epub) -> None:
     body += "<aside role='doc-footnote' hidden='' id='n'>Told.</aside></body></html>"
     book = read_book(epub({"a.xhtml": body}), Reading(notes="inline"))
     assert told(book) == [[("paragraph", "Word."), ("note", "Told.")]]
+
+
+def test_notes_that_nothing_refers_to_are_reported(epub: Epub) -> None:
+    pages = PAGES | {"b.xhtml": "<section epub:type='index'>" + PAGES["b.xhtml"] + "</section>"}
+    book = read_book(epub(pages), Reading(notes="inline"))
+    assert "In German." not in str(told(book))
+    notes = [(one.place, one.words) for one in book.left_out if one.reason == "notes"]
+    assert ("OEBPS/notes.xhtml", 2) in notes
+
+
+PIECES = st.sampled_from(
+    [
+        "<p>word{0}<a role='doc-noteref' href='#n{0}'>1</a> more</p>",
+        "<p>word{0}<sup><a href='#n{0}'>1</a></sup></p>",
+        "<aside role='doc-footnote' id='n{0}'>note{0} <b>bold</b></aside>",
+        "<p>in <span role='doc-footnote'>note{0} inside</span> out</p>",
+        "<div class='footnote' id='n{0}'><p>note{0} a</p><p>b</p></div>",
+        "<h2>head{0}</h2>",
+    ]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(st.lists(st.tuples(PIECES, st.integers(1, 4)), min_size=1, max_size=8))
+def test_every_word_is_read_or_left_out_for_a_reason(
+    epub: Epub, pieces: list[tuple[str, int]]
+) -> None:
+    body = "<p>begin</p>" + "".join(piece.format(number) for piece, number in pieces)
+    path = epub({"a.xhtml": body})
+    printed = re.sub(r"<(a)\b.*?</a>", "", body)
+    for mode in ("skip", "inline", "chapter"):
+        book = read_book(path, Reading(notes=mode))
+        read = " ".join(text for chapter in told(book) for _, text in chapter).split()
+        words = Counter(re.sub(r"<[^>]*>", " ", printed).split())
+        assert not Counter(read) - words  # none twice, none invented
+        left = sum(one.words for one in book.left_out)
+        assert len(read) + left == sum(words.values())
 
 
 def test_a_real_poem_with_notes(shared: Path) -> None:

@@ -318,6 +318,14 @@ def test_a_book_in_another_language_than_it_says() -> None:
     assert remarks("<p>猫だ</p>", "lang='und'", language="en") == [[]]
 
 
+def test_a_language_that_the_script_belies_is_not_believed() -> None:
+    assert remarks("<p>猫だ</p>", "lang='en'", language="ja") == [[]]
+    assert remarks("<p>The <i lang='ja'>sensei</i> came.</p>", language="en") == [[]]
+    assert remarks("<p>The <i lang='ja'>先生</i> came.</p>", language="en") == [
+        [("先生", {"language": "ja"})]
+    ]
+
+
 def test_letters_words_and_roman_numerals() -> None:
     body = (
         "<p>The <abbr epub:type='z3998:initialism'>U.S.</abbr> and "
