@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
@@ -61,8 +62,18 @@ SCRIPTS = (
     ("ko", re.compile(r"[\uac00-\ud7af]")),
     ("zh", re.compile(r"[\u3400-\u9fff]")),
 )
+# What a text may be in whose encoding is told by nothing but that it can be read.
+SCRIPT_ENCODINGS = (
+    ("cp932", re.compile(r"[\u3041-\u3093]{2}")),
+    ("gb18030", re.compile(r"[\u4e00-\u9fff]{2}")),
+)
 SCRIPT_SHARE = 0.05
 GUTENBERG_TITLE = re.compile(r"^(?:The )?Project Gutenberg (?:eBook|Etext) (?:of )?,?\s*", re.I)
+# Readings and words to the typesetter as Aozora Bunko writes them.
+AOZORA_RUBY = re.compile(
+    r"(?:｜([^｜《》\n]{1,30})|([\u3400-\u9fff々〆ヶ]{1,30}))《([^《》\n<>]{1,40})》"
+)
+AOZORA_MARK = re.compile(r"［＃[^［］]{1,200}］")
 EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,400}?)(?<=\S)_(?!\w)")
 # Headings that leave more of the text than this in one piece are not those of the chapters alone;
 # lower ones must cut it to so much of that.
@@ -137,15 +148,29 @@ def _decode(path: Path, content: bytes) -> str:
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError:
-            guess = from_bytes(content[:SAMPLE]).best()
-            if guess is None:
+            encoding = _guess(content)
+            if not encoding:
                 raise unknown from None
-            text = content.decode(guess.encoding, errors="replace")
+            text = content.decode(encoding, errors="replace")
     if len(CONTROLS.findall(text[:SAMPLE])) > 0.001 * len(text[:SAMPLE]):
         raise unknown
     if "<FictionBook" in text[:OPENINGS]:
         raise UserError(f"{path.name} is a FictionBook; {CONVERT}.")
     return CONTROLS.sub("", text)
+
+
+def _guess(content: bytes) -> str:
+    """The encoding that a text's bytes look like, or ""."""
+    # A character must not be cut in two.
+    end = content.rfind(b"\n", 0, SAMPLE) if len(content) > SAMPLE else len(content)
+    sample = content[: end if end > 0 else SAMPLE]
+    if (guess := from_bytes(sample).best()) is not None:
+        return guess.encoding
+    for encoding, script in SCRIPT_ENCODINGS:
+        with suppress(UnicodeDecodeError):
+            if script.search(sample.decode(encoding)):
+                return encoding
+    return ""
 
 
 def _from_html(path: Path, text: str) -> PlainBook:
@@ -232,6 +257,7 @@ def _add_header(book: PlainBook, text: str) -> None:
 def _markup(piece: Piece, marks: set[str]) -> str:
     """A piece of plain text as XHTML: underscores for emphasis go, notes and their marks meet."""
     text = escape(EMPHASIS.sub(r"\1", piece.text))
+    text = AOZORA_RUBY.sub(r"<ruby>\1\2<rt>\3</rt></ruby>", AOZORA_MARK.sub("", text))
     for mark in re.findall(r"\[(\w{1,4})\]", text):
         if mark in marks:
             link = f'<a role="doc-noteref" href="#footnote-{mark}">[{mark}]</a>'

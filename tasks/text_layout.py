@@ -11,6 +11,9 @@ from tasks.epub_text import is_ornament
 
 # Lines longer than this were not broken by hand, so each is a paragraph.
 LONGEST_WRAPPED = 110
+# Nor were they where so many end like sentences.
+ENDED_LINES = 0.7
+LINE_END = re.compile(r"[.!?…。！？」』）”][\"'’”]?\s*$")
 LONGEST_HEADING = 90
 # A list of so many headings with nothing between is a table of contents.
 LEAST_LISTED = 3
@@ -41,6 +44,9 @@ NUMERAL = re.compile(r"(?:[IVXLCDM]{1,7}|\d{1,3})\s*[.:]?")
 BARE = re.compile(rf"(?:(?:{_PARTS}|{_CHAPTERS})\s+)?(?i:{_NUMERAL})\s*[.:]?", re.I)
 SENTENCE_END = re.compile(r"[!?…;,。！？，、][\"”’»)]*$|[a-z]{2}\.[\"”’»)]*$")
 FOOTNOTE = re.compile(r"\[Footnote\s+(?P<mark>\w{1,4}):?\s*(?P<text>.*)\]", re.S | re.I)
+# How Aozora Bunko marks a heading.
+AOZORA_HEADING = re.compile(r"［＃(?:「[^「」]*」は)?(?P<size>[大中小])見出し[^］]*］")
+AOZORA_SIZES = {"大": 1, "中": 2, "小": 3}
 # What those who made an ebook say of it.
 CREDITS = re.compile(
     r"(?:this\s+e-?(?:book|text)\s+was\s+|e-?text\s+)?(?:produced|prepared|transcribed|scanned)"
@@ -76,7 +82,7 @@ def _groups(lines: Sequence[str]) -> Iterator[tuple[list[str], int]]:
     if not lengths:
         return
     width = lengths[min(len(lengths) * 95 // 100, len(lengths) - 1)]
-    wrapped = width <= LONGEST_WRAPPED
+    wrapped = width <= LONGEST_WRAPPED and not _ends_paragraphs_by_lines(lines)
     indented = _marks_paragraphs_by_indent(lines)
     group: list[str] = []
     for line in lines:
@@ -88,6 +94,14 @@ def _groups(lines: Sequence[str]) -> Iterator[tuple[list[str], int]]:
             group.append(line)
     if group:
         yield group, width
+
+
+def _ends_paragraphs_by_lines(lines: Sequence[str]) -> bool:
+    """Whether most lines that have others below them end like sentences."""
+    above = [line for line, below in pairwise(lines) if line.strip() and below.strip()]
+    above = [line for line in above if not _level(line.strip())]
+    ended = sum(LINE_END.search(line) is not None for line in above)
+    return len(above) > 1 and ended >= ENDED_LINES * len(above)
 
 
 def _indent(line: str) -> int:
@@ -168,6 +182,9 @@ def _level(line: str) -> int:
 def _headings(pieces: Sequence[Piece]) -> list[Piece]:
     """Short paragraphs that are headings become such, and lists of headings contents."""
     told = [_heading_level(piece) for piece in pieces]
+    for at, piece in enumerate(pieces):
+        if marked := AOZORA_HEADING.search(piece.text):
+            told[at] = AOZORA_SIZES[marked["size"]]
     if not any(
         level and not ALONE.fullmatch(p.text) for p, level in zip(pieces, told, strict=True)
     ):

@@ -218,6 +218,36 @@ def test_no_character_of_a_text_is_lost(make: Make, lines: list[str]) -> None:
     assert {character: said.count(character) for character in printed} == printed
 
 
+def test_a_japanese_text_with_readings(make: Make) -> None:
+    text = (
+        "［＃５字下げ］一［＃「一」は中見出し］\n\n"
+        "　吾輩《わがはい》は猫である。\n　名前はまだ無い。\n「薄暗い｜じめじめ所《ところ》」\n\n"
+        "［＃５字下げ］二［＃「二」は中見出し］\n\n　どこで生れたか。\n"
+    )
+    book = read_book(make("a.txt", text, "shift_jis"))
+    assert (titles(book), book.language) == (["一", "二"], "ja")
+    assert told(book)[:4] == [
+        ("heading", "一"),
+        ("paragraph", "吾輩は猫である。"),
+        ("paragraph", "名前はまだ無い。"),
+        ("paragraph", "「薄暗いじめじめ所」"),
+    ]
+    said = [
+        (block.text[one.start : one.end], one.said)
+        for block in book.chapters[0].blocks
+        for one in block.remarks
+    ]
+    assert said == [("吾輩", "わがはい"), ("じめじめ所", "ところ")]
+
+
+def test_a_chinese_text_of_a_paragraph_a_line(make: Make) -> None:
+    line = "　　清晨的薄雾还没有散去，渔船已经离开了港口。"
+    text = "\n".join(f"第{number}章 出发\n" + f"{line}\n" * 3 for number in "一二三")
+    book = read_book(make("a.txt", text, "gb18030"))
+    assert titles(book) == ["第一章 出发", "第二章 出发", "第三章 出发"]
+    assert [block.kind for block in book.chapters[0].blocks] == ["heading"] + ["paragraph"] * 3
+
+
 # Markdown
 
 
