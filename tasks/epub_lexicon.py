@@ -89,7 +89,10 @@ def lexicon_remarks(
     What the text itself says of a word goes before its lexicons, the first lexicon before others,
     the longer printed form before the shorter. Letters count in their case.
     """
-    taken = [(one.start, one.end) for one in known if one.said or one.phonemes]
+    taken = bytearray(len(text))
+    for one in known:
+        if one.said or one.phonemes:
+            taken[one.start : one.end] = b"\1" * (one.end - one.start)
     foreign = [one for one in known if one.language]
     found: list[Remark] = []
     for lexicon in lexicons:
@@ -105,9 +108,9 @@ def lexicon_remarks(
             if entry is None:
                 continue
             end = start + len(entry.grapheme)
-            if any(start < last and first < end for first, last in taken):
+            if any(taken[start:end]):
                 continue
-            taken.append((start, end))
+            taken[start:end] = b"\1" * len(entry.grapheme)
             after = end
             found.append(
                 Remark(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from lxml import etree
 
@@ -39,7 +40,7 @@ def is_note_mark(element: etree._Element, name: str, types: set[str], classes: s
     link = name == "a" and "#" in element.get("href", "")
     if not (told or link or name == "sup"):
         return False
-    text = fold_text("".join(element.itertext()))
+    text = _short_text(element)
     if name == "sup" and (BRACKETED.fullmatch(text) or any("note" in word for word in classes)):
         return True
     if link and ARROWS.fullmatch(text):
@@ -52,11 +53,17 @@ def is_note_mark(element: etree._Element, name: str, types: set[str], classes: s
     return told or (link and (raised or BRACKETED.fullmatch(text) is not None))
 
 
+def _short_text(element: etree._Element) -> str:
+    """An element's text if it can be a mark, else something that is none."""
+    texts = list(islice(element.itertext(), MAX_MARK + 1))
+    return fold_text("".join(texts)) if len(texts) <= MAX_MARK else "no mark"
+
+
 def is_note_number(element: etree._Element, name: str) -> bool:
     """Whether a link at the beginning of a note is only its number, which leads back."""
     if name != "a" or "#" not in element.get("href", ""):
         return False
-    return NOTE_MARK.fullmatch(fold_text("".join(element.itertext())).rstrip(".:")) is not None
+    return NOTE_MARK.fullmatch(_short_text(element).rstrip(".:")) is not None
 
 
 def note_target(element: etree._Element, path: str) -> Place | None:
@@ -114,7 +121,7 @@ def _holder(
     block = next((above for above in climbed if local_name(above) in HOLDERS), None)
     if block is None or _begins_late(block, element):
         return None
-    if any(types_of(above) & NOTE_GROUPS for above in block.iterancestors()):
+    if any(types_of(above) & NOTE_GROUPS for above in islice(block.iterancestors(), MAX_INSIDE)):
         return block
     return block if _leads_back(block, seen, path, sources) else None
 
@@ -155,10 +162,11 @@ def _leads_back(block: etree._Element, seen: set[str], path: str, sources: set[s
 
     A mark refers to what follows it, a note's way back to what stands before.
     """
-    links = [inner for inner in list(block.iter())[:MAX_INSIDE] if local_name(inner) == "a"]
+    inside = islice(block.iter(), MAX_INSIDE)
+    links = [inner for inner in inside if local_name(inner) == "a"]
     for link in links[:1] + links[-1:]:
         target = resolve(path, link.get("href", ""))
-        text = fold_text("".join(link.itertext()))
+        text = _short_text(link)
         mark = NOTE_MARK.fullmatch(text) or ARROWS.fullmatch(text) or BRACKETED.fullmatch(text)
         before = target[1] in seen if target[0] == path else target[0] in sources
         if mark and link.get("href") and target[1] and before:

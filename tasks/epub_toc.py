@@ -44,14 +44,15 @@ def read_landmarks(archive: Archive, package: Package) -> dict[tuple[str, str], 
     told: dict[tuple[str, str], str] = {}
     for kind, path, fragment in package.guide:
         if kind in MATTER:
-            told[path, fragment] = kind
+            told[archive.find(path) or path, fragment] = kind
     if package.nav is not None:
         for nav in named(_tree(archive, package.nav.path), "nav"):
             if "landmarks" not in types_of(nav):
                 continue
             for link in named(nav, "a"):
                 for kind in sorted(types_of(link) & MATTER.keys()):
-                    told[resolve(package.nav.path, link.get("href", ""))] = kind
+                    path, fragment = resolve(package.nav.path, link.get("href", ""))
+                    told[archive.find(path) or path, fragment] = kind
     return told
 
 

@@ -29,10 +29,12 @@ MARKDOWN_NAMES = {".markdown", ".md", ".mdown", ".mkd"}
 OPENINGS = 4096
 # So much of a file is looked at to find out its encoding.
 SAMPLE = 200_000
-HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.S | re.I)
+HTML = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*|<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\s+html|html)\b", re.S | re.I
+)
 DECLARED = re.compile(rb"<meta[^>]+charset|<\?xml[^>]+encoding", re.I)
 MARKDOWN = re.compile(r"^(?:#{1,3} \S|={3,}$)", re.M)
-FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n(?:---|\.\.\.)\s*\n", re.S)
+FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*\n", re.S)
 LONGEST_FRONT_MATTER = 10_000
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 # Ebooks of Project Gutenberg say what they are at the top.
@@ -74,6 +76,7 @@ AOZORA_RUBY = re.compile(
     r"(?:｜([^｜《》\n]{1,30})|([\u3400-\u9fff々〆ヶ]{1,30}))《([^《》\n<>]{1,40})》"
 )
 AOZORA_MARK = re.compile(r"［＃[^［］]{1,200}］")
+FOOTNOTE_MARK = re.compile(r"\[(\w{1,4})\]")
 EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,400}?)(?<=\S)_(?!\w)")
 # Headings that leave more of the text than this in one piece are not those of the chapters alone;
 # lower ones must cut it to so much of that.
@@ -201,11 +204,10 @@ def _from_html(path: Path, text: str) -> PlainBook:
 def _from_markdown(path: Path, text: str) -> PlainBook:
     """CommonMark with tables, footnotes and a front matter of YAML."""
     told: dict[str, object] = {}
-    if (front := FRONT_MATTER.match(text)) and len(front[1]) < LONGEST_FRONT_MATTER:
-        try:
+    if front := FRONT_MATTER.match(text[:LONGEST_FRONT_MATTER]):
+        loaded: object = None
+        with suppress(yaml.YAMLError, ValueError, RecursionError):
             loaded = yaml.safe_load(front[1])
-        except (yaml.YAMLError, ValueError, RecursionError):
-            loaded = None
         if isinstance(loaded, dict):
             told, text = loaded, text[front.end() :]
     reader = MarkdownIt("commonmark", {"html": True}).enable("table").use(footnote_plugin)
@@ -258,10 +260,14 @@ def _markup(piece: Piece, marks: set[str]) -> str:
     """A piece of plain text as XHTML: underscores for emphasis go, notes and their marks meet."""
     text = escape(EMPHASIS.sub(r"\1", piece.text))
     text = AOZORA_RUBY.sub(r"<ruby>\1\2<rt>\3</rt></ruby>", AOZORA_MARK.sub("", text))
-    for mark in re.findall(r"\[(\w{1,4})\]", text):
-        if mark in marks:
-            link = f'<a role="doc-noteref" href="#footnote-{mark}">[{mark}]</a>'
-            text = text.replace(f"[{mark}]", link)
+    text = FOOTNOTE_MARK.sub(
+        lambda found: (
+            f'<a role="doc-noteref" href="#footnote-{found[1]}">{found[0]}</a>'
+            if found[1] in marks
+            else found[0]
+        ),
+        text,
+    )
     if piece.kind == "heading":
         return f"<h{piece.level}>{text}</h{piece.level}>"
     if piece.kind == "verse":

@@ -16,7 +16,7 @@ from tasks.epub_markup import XML, decode, named, parse
 from tasks.epub_notes import Place, note_bodies, note_targets
 from tasks.epub_package import Package, find_cover, fold, read_package, resolve
 from tasks.epub_styles import hidden_elements
-from tasks.epub_text import Extract, Passage, extract
+from tasks.epub_text import DESCRIPTIONS, Extract, Passage, extract
 from tasks.epub_toc import TocEntry, read_landmarks, read_toc
 from tasks.matter import AS_USUAL, FILE_NAMES, MATTER, SKIPPED, Reading
 from tasks.plain_book import read_plain
@@ -68,7 +68,7 @@ def _read_epub(path: Path, reading: Reading) -> Book:
         reader = _Reader(archive, package, toc, reading)
         reader.read()
         division = divide(reader.documents, toc, package.title, reading)
-        chapters = _chapters(path, division, reader.notes, reading)
+        chapters = _chapters(path, division, reader.notes, reading, reader.left_out)
         cover, cover_type = find_cover(archive, package)
         left_out = (*reader.left_out, *division.left_out, *_untold(division, reader.notes))
         warnings = [*archive.warnings, *map(_not_read, left_out), *division.warnings]
@@ -121,7 +121,7 @@ def _read_plain(path: Path, reading: Reading) -> Book:
         publisher="",
         date=plain.date,
         description=plain.description,
-        chapters=_chapters(path, division, notes, reading),
+        chapters=_chapters(path, division, notes, reading, left_out),
         cover=None,
         cover_type="",
         warnings=tuple(dict.fromkeys(warnings)),
@@ -225,7 +225,7 @@ class _Reader:
         declared = root.get(f"{{{XML}}}lang") or root.get("lang") or ""
         self.language = self.language or declared
         language = self.package.language or self.language
-        self.targets |= note_targets(root, path)
+        self.targets |= set(map(self._found, note_targets(root, path)))
         told = {mark: kind for (file, mark), kind in self.landmarks.items() if file == path}
         found = extract(
             root,
@@ -243,12 +243,17 @@ class _Reader:
         def finished(passage: Passage) -> Passage:
             more = lexicon_remarks(passage.text, declared or language, passage.remarks, lexicons)
             remarks = sorted([*passage.remarks, *more], key=lambda one: (one.start, -one.end))
-            return replace(passage, document=place, remarks=tuple(remarks))
+            notes = tuple(map(self._found, passage.notes))
+            return replace(passage, document=place, remarks=tuple(remarks), notes=notes)
 
         found.passages = list(map(finished, found.passages))
         for mark, passages in found.notes.items():
             self.notes[path, mark] = list(map(finished, passages))
         return found
+
+    def _found(self, place: Place) -> Place:
+        """A place by the name that its document really has."""
+        return self.archive.find(place[0]) or place[0], place[1]
 
     def _sheet(self, path: str) -> str | None:
         """A style sheet's text, each read once."""
@@ -297,11 +302,20 @@ def _not_read(one: LeftOut) -> str:
 
 
 def _chapters(
-    path: Path, division: Division, notes: Mapping[Place, Sequence[Passage]], reading: Reading
+    path: Path,
+    division: Division,
+    notes: Mapping[Place, Sequence[Passage]],
+    reading: Reading,
+    left_out: Sequence[LeftOut],
 ) -> tuple[Chapter, ...]:
     sections = enumerate(division.sections, start=1)
     chapters = tuple(_chapter(section, number, notes, reading) for number, section in sections)
     if not chapters:
+        if any(one.reason == DESCRIPTIONS for one in left_out):
+            raise UserError(
+                f"{path.name} has no text to read, only pictures; --images reads their"
+                " descriptions."
+            )
         raise UserError(
             f"{path.name} has no text to read (perhaps its pages are images); give a book with"
             " text."

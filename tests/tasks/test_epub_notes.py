@@ -131,6 +131,15 @@ def test_notes_in_a_file_outside_the_reading_order(epub: Epub) -> None:
     assert told(book)[1][-1] == ("note", "In German.")
 
 
+def test_a_link_to_a_note_in_another_case_and_encoding(epub: Epub) -> None:
+    pages = {
+        "a.xhtml": "<p>Word<a epub:type='noteref' href='MY%20notes.xhtml#n'>1</a>.</p>",
+        "my notes.xhtml": "<aside epub:type='footnote' id='n'>Told.</aside>",
+    }
+    book = read_book(epub(pages), Reading(notes="inline"))
+    assert told(book) == [[("paragraph", "Word."), ("note", "Told.")]]
+
+
 def test_a_note_in_the_middle_of_its_sentence(epub: Epub) -> None:
     pages = {"a.xhtml": "<p>One <span epub:type='footnote'>a <b>note</b></span>two.</p>"}
     assert told(read_book(epub(pages))) == [[("paragraph", "One two.")]]

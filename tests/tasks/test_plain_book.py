@@ -194,6 +194,16 @@ def test_footnotes_of_a_text(make: Make) -> None:
     assert book.chapters[0].blocks[2].text == "Nobody at all."
 
 
+def test_a_note_that_a_paragraph_refers_to_twice(make: Make) -> None:
+    book = read_book(make("a.txt", f"{WRAPPED}[1] And[1] on[2].\n\n[Footnote 1: Nobody.]\n"))
+    assert told(book) == [("paragraph", f"{PROSE} And on[2].")]
+
+
+def test_openings_of_html_are_found_quickly(make: Make) -> None:
+    book = read_book(make("a.txt", "<!---->" * 500 + "<p>Text"))
+    assert book.chapters
+
+
 def test_parts_and_chapters_of_a_text(make: Make) -> None:
     text = "\n\n".join(
         f"PART {part}\n\n" + "\n\n".join(f"CHAPTER {n}\n\n{WRAPPED}" for n in ("I", "II"))

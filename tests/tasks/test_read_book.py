@@ -10,6 +10,7 @@ from lxml import etree
 
 from configs.errors import UsageError, UserError
 from tasks.epub_chapters import words_in
+from tasks.matter import Reading
 from tasks.read_book import Book, Chapter, read_book, select_chapters
 
 Epub = Callable[..., Path]
@@ -295,6 +296,13 @@ def test_gutenberg_boilerplate_old_and_new(epub: Epub) -> None:
 def test_nothing_is_left_of_a_book_that_is_all_front_matter_but_a_reason(epub: Epub) -> None:
     with pytest.raises(UserError, match="no text to read"):
         read_book(epub({"titlepage.xhtml": "<p>Title</p>", "cover.xhtml": "<img src='x'/>"}))
+
+
+def test_a_book_of_pictures_may_be_read_by_their_descriptions(epub: Epub) -> None:
+    path = epub({"a.xhtml": "<p><img src='x.jpg' alt='A ship at sea'/></p>"})
+    with pytest.raises(UserError, match="only pictures; --images reads their descriptions"):
+        read_book(path)
+    assert texts(read_book(path, Reading(images=True))) == ["A ship at sea"]
 
 
 # Markup
