@@ -13,6 +13,14 @@ import typer
 
 from configs.errors import UsageError, UserError
 from flows.clone_cli import clone
+from flows.inspect_cli import (
+    BookArgument,
+    ExcludeOption,
+    ImagesOption,
+    IncludeOption,
+    NotesOption,
+    inspect,
+)
 from flows.models_cli import models_app
 from flows.pretrain_cli import pretrain_app
 from flows.start import start as _start
@@ -122,7 +130,7 @@ DebugOption = Annotated[
 
 @app.command(rich_help_panel="Make")
 def audiobook(
-    book: Annotated[Path, typer.Argument(metavar="BOOK.epub", help="The book.")],
+    book: BookArgument,
     voice: VoiceOption,
     out: Annotated[
         Path,
@@ -148,13 +156,17 @@ def audiobook(
             rich_help_panel="What",
         ),
     ] = "",
+    notes: NotesOption = "skip",
+    include: IncludeOption = "",
+    exclude: ExcludeOption = "",
+    images: ImagesOption = False,
     transcript: TranscriptOption = None,
     model: ModelOption = "",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Make a chaptered audiobook of an EPUB.
+    """Make a chaptered audiobook of a book: EPUB, plain text, Markdown or HTML.
 
     Writes Title.m4b with chapters, cover and tags, Title.srt and Title.vtt with the printed text,
     the cover, and report.json with measurements and what may be worth listening to.
@@ -168,8 +180,10 @@ def audiobook(
     voxloom audiobook book.epub --voice ada --out book/ --chapters 1-3
     """
     from configs.presets import load_presets
+    from tasks.matter import reading_of
 
     load_presets(config)  # says what is wrong with it before anything else
+    reading = reading_of(notes, include, exclude, images)
     settings = _start()
     from flows.audiobook import make_audiobook
     from flows.progress import spoken_time
@@ -179,7 +193,7 @@ def audiobook(
     chosen = choose_model(model, settings.models)
     presets = load_presets(config, chosen.official)
     asked = _asked_voice(voice, transcript)
-    order = Order(book, asked, out, chapters, language, seed, presets, settings, chosen)
+    order = Order(book, asked, out, chapters, language, seed, presets, settings, chosen, reading)
     made = make_audiobook(order, _terminal(), engine_of(chosen))
     _terminal().print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
     if made.flawed:
@@ -288,6 +302,7 @@ def speak(
 
 
 app.command(rich_help_panel="Make")(clone)
+app.command(rich_help_panel="Make")(inspect)
 
 
 @voices_app.command("add")

@@ -29,6 +29,7 @@ from tasks.beside import disk_error, write_bytes
 from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine, tuned_engine
 from tasks.hearing import hear
 from tasks.master import BookLevel, book_level
+from tasks.matter import AS_USUAL, Reading
 from tasks.package import Packed, package_m4b
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Book, read_book, select_chapters
@@ -53,7 +54,8 @@ log = logging.getLogger(__name__)
 class Order:
     """What the user asks for.
 
-    `chapters` is like 1-3,5 or "" for all, `language` a BCP 47 tag or "" for the book's own.
+    `chapters` is like 1-3,5 or "" for all, `language` a BCP 47 tag or "" for the book's own,
+    `reading` says what of the book is read.
     """
 
     book: Path
@@ -65,6 +67,7 @@ class Order:
     presets: Presets
     settings: Settings
     model: ChosenModel = BUILT_IN
+    reading: Reading = AS_USUAL
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     Everything that can be wrong with what the user gave is found here, before the long work.
     """
     progress.stage("Reading the book")
-    book = read_book(order.book)
+    book = read_book(order.book, order.reading)
     numbers = (
         select_chapters(book, order.chapters) if order.chapters else list(range(len(book.chapters)))
     )

@@ -5,42 +5,29 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from tasks.epub_text import Extract, Passage, fold_text
+from tasks.book import LeftOut
+from tasks.epub_fold import fold_text
+from tasks.epub_text import Extract, Passage
 from tasks.epub_toc import TocEntry
+from tasks.matter import (
+    AS_USUAL,
+    LONG_LABELS,
+    NARRATIVE_LABELS,
+    SHORT_LABELS,
+    SKIPPED,
+    Reading,
+)
 
 # A table of contents that names fewer of the files with text is no guide to the chapters alone.
 LEAST_COVERAGE = 0.3
+DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 TITLE_PAGE_WORDS = 150
 # Lines on a title page may be long or end in a full stop, but hardly both and in small letters.
 SENTENCE_WORDS = 8
 SHORT_MATTER_WORDS = 1500
 LEAST_PRINTED_LINKS = 5
 TITLE_CHARACTERS = 120
-
-# What publishers call the pages that nobody wants to hear.
-SHORT_MATTER = {
-    "cover": "cover couverture umschlag copertina cubierta 表紙 封面",
-    "title page": "titlepage titelblatt titelseite titelei frontespizio portada 扉",
-    "half title page": "halftitle halftitlepage",
-    "table of contents": "contents toc tableofcontents inhalt inhaltsverzeichnis sommaire índice"
-    " tabledesmatières tabledesmatieres indice contenido оглавление содержание 目次 目录",
-    "copyright page": "copyright copyrightpage copyrightnotice uncopyright créditos 版权 奥付",
-    "imprint": "imprint impressum",
-    "colophon": "colophon",
-    "list of illustrations": "illustrations listofillustrations listoffigures",
-    "list of tables": "listoftables",
-    "Project Gutenberg's header and licence": "thefullprojectgutenberglicense"
-    " projectgutenberglicense thefullprojectgutenbergtmlicense",
-    "transcriber's note": "transcribersnote transcribersnotes",
-    "list of other books": "alsoby alsobytheauthor alsobythisauthor otherbooks",
-}
-LONG_MATTER = {
-    "notes": "notes endnotes footnotes anmerkungen fußnoten endnoten",
-    "index": "index register",
-    "bibliography": "bibliography literaturverzeichnis bibliographie",
-}
-SHORT_LABELS = {label: name for name, labels in SHORT_MATTER.items() for label in labels.split()}
-LONG_LABELS = {label: name for name, labels in LONG_MATTER.items() for label in labels.split()}
+HEADER_PASSAGES = 40
 
 NUMBER_WORDS = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -54,7 +41,9 @@ NUMBER = re.compile(
 )
 
 GUTENBERG = r"\s+(?:OF\s+)?(?:TH(?:E|IS)\s+)?PROJECT\s+GUTENBERG"
-GUTENBERG_START = re.compile(r"\*\*\*\s*START" + GUTENBERG, re.I)
+GUTENBERG_START = re.compile(
+    r"\*\*\*\s*START" + GUTENBERG + r"|\*\s?END[\s*]*THE SMALL PRINT", re.I
+)
 GUTENBERG_END = re.compile(
     r"(?:\*\*\*\s*END" + GUTENBERG + r"|End of (?:the )?Project Gutenberg)", re.I
 )
@@ -80,15 +69,22 @@ class Section:
 
 @dataclass
 class Division:
-    """The chapters in order, and one line for everything that was left out."""
+    """The chapters in order, everything that was left out, and what was odd."""
 
     sections: list[Section] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
 def words_in(texts: Sequence[str]) -> int:
-    """About how many words; a script without spaces counts by its characters."""
-    return sum(max(len(text.split()), len(text) // 12) for text in texts)
+    """About how many words; ideographs and kana count as half a word each, and other scripts
+    without spaces by their length."""
+    return sum(max(_words(text), len(text) // 12) for text in texts)
+
+
+def _words(text: str) -> int:
+    spaced, dense = DENSE.subn(" ", text)
+    return len(spaced.split()) + dense // 2
 
 
 def plain(text: str) -> str:
@@ -96,7 +92,12 @@ def plain(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
-def divide(documents: Sequence[Document], toc: Sequence[TocEntry], book_title: str) -> Division:
+def divide(
+    documents: Sequence[Document],
+    toc: Sequence[TocEntry],
+    book_title: str,
+    reading: Reading = AS_USUAL,
+) -> Division:
     """Cut the reading order into chapters.
 
     The table of contents says where chapters begin; files that it does not name continue the
@@ -107,7 +108,9 @@ def divide(documents: Sequence[Document], toc: Sequence[TocEntry], book_title: s
     stream = [passage for document in documents for passage in document.extract.passages]
     if not stream:
         return result
-    left_out = _boilerplate(stream)
+    left_out = {
+        at: reason for at, reason in _boilerplate(stream).items() if reading.leaves_out(reason)
+    }
     openings = _openings(documents, toc, result.warnings)
     places = sorted(openings)
     sections = []
@@ -116,12 +119,14 @@ def divide(documents: Sequence[Document], toc: Sequence[TocEntry], book_title: s
         sections.append(Section(openings[place].label, openings[place].parents, _trim(kept)))
     for reason in sorted(set(left_out.values())):
         texts = [stream[at].text for at, told in left_out.items() if told == reason]
-        result.warnings.append(f"Not read: {reason} ({words_in(texts)} words).")
+        result.left_out.append(LeftOut(reason, "", words_in(texts)))
     sections = [section for section in sections if section.passages]
     for section in sections:
         section.title = _title_of(section)
     sections = _split_title_section(sections, book_title)
-    sections = _without_matter(sections, book_title, result.warnings)
+    sections = _without_matter(sections, book_title, reading, result.left_out)
+    if sections and not sections[0].title and len(sections) > 1:
+        sections[0].title = book_title  # what stands before the first chapter
     result.sections = _named_apart(_with_part_headings(sections))
     return result
 
@@ -141,11 +146,17 @@ def _trim(passages: list[Passage]) -> list[Passage]:
 def _boilerplate(stream: Sequence[Passage]) -> dict[int, str]:
     """Numbers of the passages that are Gutenberg's words or a printed table of contents."""
     found: dict[int, str] = {}
-    starts = [at for at, passage in enumerate(stream) if GUTENBERG_START.match(passage.text)]
+    # Old editions have the whole header, mark and all, in one passage.
+    starts = [
+        at
+        for at, passage in enumerate(stream)
+        if GUTENBERG_START.match(passage.text)
+        or (at < HEADER_PASSAGES and GUTENBERG_START.search(passage.text))
+    ]
     ends = [at for at, passage in enumerate(stream) if GUTENBERG_END.match(passage.text)]
-    licence = "Project Gutenberg's header and licence"
+    licence, contents = SKIPPED["licence"], SKIPPED["contents"]
     if starts:
-        found |= dict.fromkeys(range(starts[0] + 1), licence)
+        found |= dict.fromkeys(range(starts[-1] + 1), licence)
     if ends and (not starts or ends[0] > starts[0]):
         found |= dict.fromkeys(range(ends[0], len(stream)), licence)
     at = 0
@@ -155,9 +166,9 @@ def _boilerplate(stream: Sequence[Passage]) -> dict[int, str]:
             end += 1
         run = [place for place in range(at, end) if stream[place].kind != "scene_break"]
         if sum(stream[place].links for place in run) >= LEAST_PRINTED_LINKS:
-            found |= dict.fromkeys(run, "table of contents")
-            if at and SHORT_LABELS.get(plain(stream[at - 1].text)) == "table of contents":
-                found[at - 1] = "table of contents"
+            found |= dict.fromkeys(run, contents)
+            if at and SHORT_LABELS.get(plain(stream[at - 1].text)) == contents:
+                found[at - 1] = contents
         at = max(end, at + 1)
     return found
 
@@ -327,23 +338,28 @@ def _split_title_section(sections: list[Section], book_title: str) -> list[Secti
     return split + sections[1:]
 
 
-def _without_matter(sections: list[Section], book_title: str, warnings: list[str]) -> list[Section]:
-    """The sections that are narrative by what they are called and how they look."""
+def _without_matter(
+    sections: list[Section], book_title: str, reading: Reading, left_out: list[LeftOut]
+) -> list[Section]:
+    """The sections that are narrative by what they are called and how they look, or asked for."""
     reasons = [_short_reason(section) for section in sections]
     for number, section in enumerate(sections):
         first = all(reasons[:number]) and number + 1 < len(sections)
         if first and not reasons[number] and _is_title_page(section, book_title):
-            reasons[number] = "title page"
+            reasons[number] = SKIPPED["titlepage"]
     for number in reversed(range(len(sections))):
         if all(reasons[number + 1 :]):
             told = LONG_LABELS.get(plain(sections[number].title), "")
             reasons[number] = reasons[number] or told
+    for number, section in enumerate(sections):
+        reasons[number] = reasons[number] or NARRATIVE_LABELS.get(plain(section.title), "")
+    reasons = [reason if reading.leaves_out(reason) else "" for reason in reasons]
     if all(reasons):
         return sections
     for section, reason in zip(sections, reasons, strict=True):
         if reason:
             size = words_in([passage.text for passage in section.passages])
-            warnings.append(f"Not read: {reason} “{section.title}” ({size} words).")
+            left_out.append(LeftOut(reason, f"“{section.title}”", size))
     return [section for section, reason in zip(sections, reasons, strict=True) if not reason]
 
 

@@ -111,7 +111,6 @@ def open_archive(path: Path) -> Archive:
 
     Raises UserError with one sentence that says what is wrong and what to do.
     """
-    _check_file(path)
     try:
         opened = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
@@ -129,9 +128,10 @@ def open_archive(path: Path) -> Archive:
     return archive
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raise UserError with one sentence for what is no file with something in it."""
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give the .epub file itself.")
+        raise UserError(f"{path} is a folder; give the book's file itself.")
     try:
         size = path.stat().st_size
     except FileNotFoundError as error:
@@ -139,7 +139,7 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     if not path.is_file():
-        raise UserError(f"{path} is not a regular file; give an .epub file.")
+        raise UserError(f"{path} is not a regular file; give the file of a book.")
     if size == 0:
         raise UserError(f"{path.name} is an empty file; {READ_AGAIN}.")
 

@@ -24,6 +24,7 @@ LONGEST_VALUE = 100_000
 IMAGE_MARKS = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
 DOCUMENT_TYPES = {"application/xhtml+xml", "text/html", "text/x-oeb1-document", "application/xml"}
 DOCUMENT_ENDINGS = (".xhtml", ".html", ".htm", ".xht")
+SVG_TYPE = "image/svg+xml"
 NCX_TYPE = "application/x-dtbncx+xml"
 
 
@@ -269,14 +270,17 @@ def _locate(archive: Archive, path: str) -> str:
 
 
 def _readable(items: dict[str, Item], idref: str) -> Item | None:
-    """The item to read at a place of the spine, following its fallbacks to a text."""
-    seen: set[str] = set()
+    """The item to read at a place of the spine, following its fallbacks to a text.
+
+    The words of a picture (SVG) are read where there is no text in its place.
+    """
+    seen: dict[str, Item] = {}
     while idref in items and idref not in seen:
-        seen.add(idref)
+        seen[idref] = items[idref]
         if items[idref].is_document:
             return items[idref]
         idref = items[idref].fallback
-    return None
+    return next((item for item in seen.values() if item.media_type == SVG_TYPE), None)
 
 
 def _values(book: epub.EpubBook, namespace: str, name: str) -> list[tuple[str, dict[str, str]]]:

@@ -1,12 +1,27 @@
 """From one XHTML document to the passages that are read aloud: every text once, nothing added."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import accumulate, count, groupby
+from typing import NamedTuple
 
 from lxml import etree
 
-from tasks.epub_markup import classes_of, local_name, types_of
+from tasks.book import Origin, Remark
+from tasks.epub_fold import fold_text, folded_offsets
+from tasks.epub_lexicon import ALPHABETS
+from tasks.epub_markup import XML, classes_of, local_name, named, text_nodes, types_of
+from tasks.epub_notes import (
+    NOTE_GROUPS,
+    NOTE_TYPES,
+    Place,
+    is_note_mark,
+    is_note_number,
+    note_target,
+)
+from tasks.matter import AS_USUAL, MATTER, NARRATIVE, SKIPPED, Reading
 
 BLOCKS = set(
     """
@@ -16,7 +31,7 @@ BLOCKS = set(
     """.split()  # noqa: SIM905
 )
 HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
-# Never text, or text for machines only. `rt` repeats what the ruby base says; `case` of an
+# Never text, or text for machines only. `rt` says what the ruby base says; `case` of an
 # epub:switch needs a renderer, its `default` is plain XHTML.
 SILENT = set(
     """
@@ -25,52 +40,6 @@ SILENT = set(
     """.split()  # noqa: SIM905
 )
 
-# What a listener does not want by default: epub:type and DPUB-ARIA roles, guide types, and what
-# to call them.
-MATTER = {
-    "bibliography": "bibliography",
-    "colophon": "colophon",
-    "contributors": "list of contributors",
-    "copyright": "copyright page",
-    "copyright-page": "copyright page",
-    "cover": "cover",
-    "credits": "credits",
-    "endnote": "notes",
-    "endnotes": "notes",
-    "footnote": "notes",
-    "footnotes": "notes",
-    "halftitle": "half title page",
-    "halftitlepage": "half title page",
-    "imprimatur": "imprint",
-    "imprint": "imprint",
-    "index": "index",
-    "landmarks": "navigation",
-    "loa": "list of audio clips",
-    "loi": "list of illustrations",
-    "lot": "list of tables",
-    "lov": "list of video clips",
-    "notes": "notes",
-    "other-credits": "credits",
-    "page-list": "navigation",
-    "pagelist": "navigation",
-    "rearnote": "notes",
-    "rearnotes": "notes",
-    "seriespage": "series page",
-    "title-page": "title page",
-    "titlepage": "title page",
-    "toc": "table of contents",
-}
-# The author's words even where they stand on a title page.
-NARRATIVE = {
-    "afterword": "Afterword",
-    "dedication": "Dedication",
-    "epigraph": "Epigraph",
-    "epilogue": "Epilogue",
-    "foreword": "Foreword",
-    "introduction": "Introduction",
-    "preface": "Preface",
-    "prologue": "Prologue",
-}
 VERSE_TYPES = {"z3998:hymn", "z3998:poem", "z3998:song", "z3998:verse"}
 VERSE_CLASS = re.compile(r"(poem|poetry|verse|stanza|line-?group)[-_\w]*|lg")
 BREAK_CLASS = re.compile(
@@ -79,26 +48,49 @@ BREAK_CLASS = re.compile(
 NUMBER_CLASS = re.compile(
     r"(page-?(num(ber)?|no)|pagenum|x-ebookmaker-pageno|l-?num|line-?num(ber)?)s?"
 )
-NOTE_CLASS = re.compile(r"(foot|end)?note-?(ref|mark|anchor|number)|fnanchor|fnref")
 PART_OF_TITLE = re.compile(r"(.*[:_-])?(label|ordinal|title|subtitle|number|num|chapnum)")
 # Ornaments that stand for a scene break. Lone dashes and points may be speech, so they count in
 # a row only.
 ORNAMENT = re.compile(r"(?:[*⁂•·∙⋅※❦❧☙✦✧✶★☆◆◇◊○●■□▪~#]|[-–—―+=_]{3,}|\s)+")
-NOTE_MARK = re.compile(
-    r"[\[(（［]?\s*(?:\w{0,3}\d+\w?|[*†‡§‖¶#]+|[a-z]|[ivxlc]+)\s*[\])）］]?", re.I
-)
-ARROWS = re.compile(r"[\^↑↩↵⏎⤴⬆\ufe0e\ufe0f\s]+")
 HEADING_TYPES = {"covertitle", "fulltitle", "heading", "subtitle", "title"}
 HEADING_CLASS = re.compile(r"(chap(ter)?|part|book)[-_]?(title|head(ing)?|num(ber)?|no)")
-BRACKETED = re.compile(r"[\[［][^\[\]［］]{1,12}[\]］](?:\s*[\[(［][^\[\]［］()]{1,12}[\])］])*")
-# Soft hyphens and the places where a line may or may not break are for the eye only.
-INVISIBLE = str.maketrans("", "", "\u00ad\u200b\u2060\ufeff")
 HIDING = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
+SSML = "http://www.w3.org/2001/10/synthesis"
+# What the Structural Semantics Vocabulary says of a word, as Standard Ebooks uses it.
+ROLES = {
+    "z3998:acronym": "word",
+    "z3998:grapheme": "letters",
+    "z3998:initialism": "letters",
+    "z3998:roman": "roman",
+}
+PERSONA_CLASSES = {"persona", "speaker"}
+SPEECHES = {"dd", "div", "li", "p", "tr"}
+NOTE_CLASSES = {"endnote", "endnotes", "footnote", "footnotes", "rearnote", "rearnotes"}
+NO_LANGUAGE = {"", "mis", "mul", "und", "zxx"}
+# Readings over ideographs that are romanised or in bopomofo are for learners; points are emphasis.
+IDEOGRAPH = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+SPOKEN_READING = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uac00-\ud7af\u3400-\u9fff]")
+GAIJI = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
+DENSE_LANGUAGES = {"ja", "ko", "yue", "zh"}
+FILE_NAME = re.compile(r"\S+\.(?:jpe?g|png|gif|svg|webp|tiff?|bmp)", re.I)
+IMAGE_WORDS = {"image", "img", "picture", "illustration", "cover", "*"}
+DESCRIPTIONS = "pictures' descriptions"
+FORMULAS = "formulas without a text"
+# An element with a pronunciation holds a few words; one that holds paragraphs says nothing of them.
+MAX_MARKED = 50
 BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|list-item|table)", re.I)
 # Ebookmaker's editions without images print an image's alternative text in such spans; where the
 # image was a letter, the word needs it.
 PRINTED_ALT = re.compile(r"img_images_")
 LONGEST_INITIAL = 3
+
+
+class _Piece(NamedTuple):
+    """Text on its way into a passage, and its text node's number, -1 where it has none."""
+
+    text: str
+    node: int = -1
 
 
 @dataclass(frozen=True)
@@ -108,7 +100,9 @@ class Passage:
     `level` is a heading's 1 to 6, `label` its text with page numbers, notes and captions as a
     table of contents may have copied it; `links` counts links into the book and `linked` says
     that the passage is nothing but such links; `matter` is the author's front or back matter
-    that it belongs to, such as "Epigraph".
+    that it belongs to, such as "Epigraph". `origins` and `document` say where the text stands, as
+    in `tasks.book.Block`. `remarks` are what the markup says of its words, `notes` the places of
+    the notes that it refers to.
     """
 
     kind: str
@@ -118,6 +112,10 @@ class Passage:
     links: int = 0
     linked: bool = False
     matter: str = ""
+    origins: tuple[Origin, ...] = ()
+    document: str = ""
+    remarks: tuple[Remark, ...] = ()
+    notes: tuple[Place, ...] = ()
 
 
 @dataclass
@@ -125,12 +123,43 @@ class Extract:
     """A document's passages, where its ids point to, and what was left out.
 
     `anchors` maps an id to the number of the passage that begins there ("" is the first; ids of
-    what was left out are not in it); `skipped` maps a reason to the texts that nobody hears.
+    what was left out are not in it); `skipped` maps a reason to the texts that nobody hears,
+    `notes` an id to the passages of the note there, unless notes are skipped.
     """
 
     passages: list[Passage] = field(default_factory=list)
     anchors: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, list[Passage]] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class _Mark:
+    """What an element says of all its text together; every element has its own."""
+
+    said: str = ""
+    phonemes: str = ""
+    alphabet: str = ""
+    role: str = ""
+
+
+@dataclass(eq=False)
+class _Ruby:
+    """A ruby in the making: the base at hand, and whether its reading has been seen."""
+
+    mark: _Mark = field(default_factory=_Mark)
+    closed: bool = False
+
+    def base(self) -> _Mark:
+        """The mark of base text that comes now."""
+        if self.closed:
+            self.mark, self.closed = _Mark(), False
+        return self.mark
+
+    def read(self, reading: str) -> None:
+        """A reading; where there are several in a row, they belong to one base."""
+        self.mark.said += reading
+        self.closed = True
 
 
 @dataclass(frozen=True)
@@ -145,11 +174,13 @@ class _Context:
     linked: bool = False
     reason: str = ""
     matter: str = ""
-
-
-def fold_text(text: str) -> str:
-    """Printed text with white space folded and invisible characters removed."""
-    return " ".join(text.translate(INVISIBLE).split())
+    note: str = ""
+    language: str = ""
+    speaker: str = ""
+    alphabet: str = ""
+    mark: _Mark | None = None
+    ruby: _Ruby | None = None
+    wordless: bool = False
 
 
 def is_ornament(text: str) -> bool:
@@ -160,33 +191,85 @@ def is_ornament(text: str) -> bool:
 def extract(
     root: etree._Element,
     starts: Iterable[str] = (),
-    matter: dict[str, str] | None = None,
+    matter: Mapping[str, str] | None = None,
+    *,
+    path: str = "",
+    language: str = "",
+    reading: Reading = AS_USUAL,
+    bodies: Mapping[etree._Element, str] | None = None,
+    hidden: Collection[etree._Element] = (),
 ) -> Extract:
-    """The passages of a document in order.
+    """The passages of the document `path` in order.
 
     `starts` are the ids where a chapter begins, so a passage is cut there; `matter` maps ids to
-    what landmarks say stands there (a key of MATTER). Every character of visible text that is
-    not skipped for a reason occurs in exactly one passage.
+    what landmarks say stands there (a key of MATTER). `language` is the book's: only what is in
+    another one gets a remark. `bodies` are the elements that hold notes, with their ids, `hidden`
+    those that style sheets hide. Every character of visible text that is not skipped for a reason
+    occurs in exactly one passage.
     """
-    walker = _Walker(set(starts) - {""}, matter or {})
+    if local_name(root) == "svg":
+        return _of_picture(root)
+    walker = _Walker(
+        set(starts) - {""}, matter or {}, path, language, reading, bodies or {}, hidden
+    )
     walker.walk(root)
     return walker.result
+
+
+def _of_picture(root: etree._Element) -> Extract:
+    """The texts of an SVG document, a passage each."""
+    found = Extract(anchors={"": 0})
+    for element in named(root, "text"):
+        found.anchors.setdefault(element.get("id", ""), len(found.passages))
+        pieces = []
+        for inner in element.iter():
+            placed = any(inner.get(name) for name in ("x", "y", "dx", "dy"))
+            pieces += [" " if placed else "", inner.text or ""]
+            pieces.append("" if inner is element else inner.tail or "")
+        if text := fold_text("".join(pieces)):
+            found.passages.append(Passage("paragraph", text))
+    return found
 
 
 class _Walker:
     """Walks a tree without recursion, collecting text until a block begins or ends."""
 
-    def __init__(self, starts: set[str], matter: dict[str, str]) -> None:
+    def __init__(
+        self,
+        starts: set[str],
+        matter: Mapping[str, str],
+        path: str,
+        language: str,
+        reading: Reading,
+        bodies: Mapping[etree._Element, str],
+        hidden: Collection[etree._Element],
+    ) -> None:
         self.starts = starts
         self.matter = matter
+        self.path = path
+        self.language = _primary(language)
+        self.reading = reading
+        self.bodies = bodies
+        self.hidden = hidden
+        self.silent = SILENT if reading.leaves_out(SKIPPED["contents"]) else SILENT - {"nav"}
+        self.numbers = count(1)
         self.result = Extract()
+        self._begin_remarks()
         self._clear(_Context())
+
+    def _begin_remarks(self) -> None:
+        # What the text since the last passage carries: raw start and end of each part of
+        # `self.parts`, its context and mark; the notes that it refers to; notes in its middle.
+        self.told: list[tuple[int, int, _Context, _Mark | None]] = []
+        self.raw_length = 0
+        self.references: list[Place] = []
+        self.asides: dict[str, list[_Piece]] = {}
 
     def _clear(self, context: _Context) -> None:
         self.context = context
-        self.parts: list[str] = []
+        self.parts: list[_Piece] = []
         self.label: list[str] = []
-        self.captions: list[str] = []
+        self.captions: list[_Piece] = []
         self.links = 0
         self.linked_letters = 0
 
@@ -194,6 +277,7 @@ class _Walker:
         """Visit every element below `root` (and `root`) and every text between them."""
         stack: list[tuple[etree._Element, _Context, Iterator[etree._Element]]] = []
         outer = _Context()
+        self.nodes = {(at, tail): node for node, (at, tail, _) in enumerate(text_nodes(root))}
         self._enter(root, outer, stack)
         while stack:
             element, context, children = stack[-1]
@@ -205,7 +289,7 @@ class _Walker:
             parent_context = stack[-1][1] if stack else outer
             self._leave(element, context, parent_context)
             if stack and element.tail:
-                self._add(element.tail, parent_context)
+                self._text(element.tail, parent_context, self.nodes[element, True])
         self._flush(outer)
 
     def _enter(
@@ -221,7 +305,7 @@ class _Walker:
         if begins or _ends_passage(element, name, context, outer):
             self._flush(context)
         elif context.level and _touches_title(element):
-            self._add(" ", context)
+            self._text(" ", context)
         for mark in marks:
             if not context.reason:
                 self.result.anchors.setdefault(mark, len(self.result.passages))
@@ -230,11 +314,18 @@ class _Walker:
         elif name == "hr" and not context.silent and not context.reason:
             if "pagebreak" not in types_of(element):
                 self._scene_break()
-        elif name == "a" and _is_internal(element) and not context.silent:
-            self.links += 1
+        elif name == "a" and (not outer.silent or _in_note_mark(element)):
+            if _is_internal(element) and not context.silent:
+                self.links += 1
+            if (target := note_target(element, self.path)) is not None:
+                self.references.append(target)
+        elif name in ("img", "math") and not outer.silent:
+            self._describe(element, name, context, outer)
+        elif name in ("rt", "rtc") and outer.ruby is not None:
+            _read_ruby(element, name, outer.ruby)
         stack.append((element, context, iter(element)))
         if element.text:
-            self._add(element.text, context)
+            self._text(element.text, context, self.nodes[element, False])
 
     def _leave(self, element: etree._Element, context: _Context, outer: _Context) -> None:
         name = local_name(element)
@@ -250,26 +341,17 @@ class _Walker:
         if outer.silent:
             return outer
         types, classes = types_of(element), classes_of(element)
-        style = element.get("style", "")
         silent = (
-            name in SILENT
-            or element.get("hidden") is not None
-            or element.get("aria-hidden", "").lower() == "true"
-            or HIDING.search(style) is not None
+            name in self.silent
+            or (element not in self.bodies and (_is_hidden(element) or element in self.hidden))
             or "pagebreak" in types
             or any(map(NUMBER_CLASS.fullmatch, classes))
-            or _is_note_mark(element, name, types, classes)
+            or is_note_mark(element, name, types, classes)
+            or (outer.note != "" and self._begins() and is_note_number(element, name))
             or (not outer.level and _is_printed_alt(element))
         )
-        reason = outer.reason
+        reason, note = self._reason(element, name, types, classes, outer)
         narrative = next((NARRATIVE[kind] for kind in sorted(types) if kind in NARRATIVE), "")
-        told = types | {self.matter.get(element.get("id", ""), "")}
-        if narrative:
-            reason = ""
-        elif "pg-boilerplate" in classes:
-            reason = "Project Gutenberg's header and licence"
-        elif found := sorted(told & MATTER.keys()):
-            reason = MATTER[found[0]]
         level = HEADINGS.get(name, outer.level)
         if not level and _is_heading(element, name, types, classes, outer):
             level = 6
@@ -277,6 +359,8 @@ class _Walker:
         block = name in BLOCKS
         verse = outer.verse or bool(types & VERSE_TYPES)
         verse = verse or (block and any(map(VERSE_CLASS.fullmatch, classes)))
+        language = (element.get(f"{{{XML}}}lang") or element.get("lang") or "").strip()
+        alphabet = _ssml(element, "alphabet").strip().lower() or outer.alphabet
         return _Context(
             level=level,
             heading_group=group,
@@ -286,9 +370,143 @@ class _Walker:
             linked=outer.linked or (name == "a" and _is_internal(element)),
             reason=reason,
             matter=narrative or outer.matter,
+            note=note,
+            language=language or outer.language,
+            speaker=_speaker(element, name, types, classes, outer.speaker),
+            alphabet=alphabet,
+            mark=_mark(element, types, alphabet, outer.mark),
+            ruby=_Ruby() if name == "ruby" else outer.ruby,
+            wordless=outer.wordless or (level > outer.level and not _has_words(element)),
         )
 
-    def _add(self, text: str, context: _Context) -> None:
+    def _reason(
+        self,
+        element: etree._Element,
+        name: str,
+        types: set[str],
+        classes: set[str],
+        outer: _Context,
+    ) -> tuple[str, str]:
+        """Why the text of an element is not read, or ""; and the id of the note that it is in."""
+        told = types | {self.matter.get(element.get("id", ""), "")}
+        notes = SKIPPED["notes"]
+        note = self.bodies.get(element, "")
+        if note:
+            return (notes, note) if self.reading.leaves_out(notes) else (outer.reason, "")
+        if narrative := next((NARRATIVE[kind] for kind in sorted(types) if kind in NARRATIVE), ""):
+            return (narrative if self.reading.leaves_out(narrative) else ""), ""
+        reason = ""
+        if "pg-boilerplate" in classes:
+            reason = SKIPPED["licence"]
+        elif found := sorted(told & MATTER.keys()):
+            reason = MATTER[found[0]]
+        elif name in BLOCKS and classes & NOTE_CLASSES:
+            reason = notes
+        if not reason:
+            return outer.reason, outer.note
+        if not self.reading.leaves_out(reason):
+            return "", ""
+        if reason == notes and outer.note:
+            return reason, outer.note
+        if reason == notes and types & (NOTE_TYPES | NOTE_GROUPS) and name not in BLOCKS:
+            # A note that stands where others have their mark.
+            note = f" {next(self.numbers)}"
+            self.references.append((self.path, note))
+        return reason, note
+
+    def _describe(
+        self, element: etree._Element, name: str, context: _Context, outer: _Context
+    ) -> None:
+        """Read what stands for a picture or a formula, where it is meant to be read."""
+        if context.reason or (context.silent and name == "img"):
+            return
+        if name == "math":
+            said = fold_text(element.get("alttext", ""))
+            if said and "\\" not in said:  # which would be TeX
+                self._text(f" {said} ", outer)
+            else:
+                texts = fold_text(" ".join(element.itertext()))
+                self.result.skipped.setdefault(FORMULAS, []).append(texts)
+            return
+        said = fold_text(element.get("alt", ""))
+        if not said or element.get("role", "").lower() in ("presentation", "none"):
+            return
+        if _is_rare_character(said) or (self._begins() and _is_initial(element, said)):
+            self._text(said, context)
+        elif FILE_NAME.fullmatch(said) or said.casefold() in IMAGE_WORDS or is_ornament(said):
+            return
+        elif context.wordless or (self.reading.images and not _in_ornament(element)):
+            self._text(f" {said} ", context)
+        elif not _in_ornament(element):
+            self.result.skipped.setdefault(DESCRIPTIONS, []).append(said)
+
+    def _begins(self) -> bool:
+        """Whether the passage at hand has no letters yet."""
+        return not any(character.isalnum() for piece in self.parts for character in piece.text)
+
+    def _text(self, text: str, context: _Context, node: int = -1) -> None:
+        """Add text, and keep what its context says of it; `node` as in `_add`."""
+        inside = context.note and not context.silent and context.reason != self.context.reason
+        if inside and self.reading.notes != "skip":
+            self.asides.setdefault(context.note, []).append(_Piece(text, node))
+            return
+        before = len(self.parts)
+        self._add(text, context, node)
+        if len(self.parts) == before:
+            return
+        mark = context.mark
+        if context.ruby is not None and (mark is None or not mark.phonemes) and text.strip():
+            mark = context.ruby.base()
+        start, self.raw_length = self.raw_length, self.raw_length + len(text)
+        self.told.append((start, self.raw_length, context, mark))
+
+    def _remarks(self) -> tuple[Remark, ...]:
+        """What was told of the text at hand, by the characters of its folded form."""
+        found: list[tuple[int, int, Remark]] = []
+        kinds: list[tuple[str, Callable[[_Context], str]]] = [
+            ("language", self._foreign),
+            ("speaker", lambda context: context.speaker),
+        ]
+        for name, value_of in kinds:
+            for value, run in groupby(self.told, key=lambda part: value_of(part[2])):
+                if value:
+                    parts = list(run)
+                    found.append((parts[0][0], parts[-1][1], Remark(0, 0, **{name: value})))
+        for mark, run in groupby(self.told, key=lambda part: part[3]):
+            if mark is not None:
+                parts = list(run)
+                told = {one.name: getattr(mark, one.name) for one in fields(_Mark)}
+                found.append((parts[0][0], parts[-1][1], Remark(0, 0, **told)))
+        if not found:
+            return ()
+        text, offsets = folded_offsets("".join(piece.text for piece in self.parts))
+        merged: dict[tuple[int, int], dict[str, str]] = {}
+        for first, last, remark in found:
+            start, end = bisect_left(offsets, first), bisect_left(offsets, last)
+            start += text[start : start + 1] == " "
+            end -= text[end - 1 : end] == " "
+            told = {
+                name: value
+                for name, value in vars(remark).items()
+                if name not in ("start", "end") and value
+            }
+            if not _is_reading(told.get("said", ""), text[start:end]):
+                told.pop("said", "")
+            if not _is_written_in(told.get("language", ""), text[start:end]):
+                told.pop("language", "")
+            if start < end and told:
+                merged.setdefault((start, end), {}).update(told)
+        return tuple(Remark(start, end, **told) for (start, end), told in sorted(merged.items()))
+
+    def _foreign(self, context: _Context) -> str:
+        """The language of a text where it is not the book's."""
+        primary = _primary(context.language)
+        if primary in NO_LANGUAGE or primary == self.language:
+            return ""
+        return context.language
+
+    def _add(self, text: str, context: _Context, node: int = -1) -> None:
+        """Text of the passage at hand; `node` is its text node's number, -1 if it is in none."""
         if context.level:
             self.label.append(text)
         if context.silent:
@@ -298,9 +516,9 @@ class _Walker:
             self.result.skipped.setdefault(context.reason, []).append(fold_text(text))
             return
         if context.caption:
-            self.captions.append(text)
+            self.captions.append(_Piece(text, node))
             return
-        self.parts.append(text)
+        self.parts.append(_Piece(text, node))
         if context.linked:
             self.linked_letters += len("".join(text.split()))
 
@@ -309,9 +527,9 @@ class _Walker:
         if context.verse and not context.level and not context.silent:
             self._flush(context)
         else:
-            self._add(" ", context)
+            self._text(" ", context)
             if self.captions:
-                self.captions.append(" ")
+                self.captions.append(_Piece(" "))
 
     def _scene_break(self) -> None:
         self._flush(self.context)
@@ -321,27 +539,76 @@ class _Walker:
     def _flush(self, following: _Context) -> None:
         """End the passage at hand; what comes next belongs to `following`."""
         context = self.context
-        text, caption = fold_text("".join(self.parts)), fold_text("".join(self.captions))
+        remarks, asides, notes = self._remarks(), self.asides, tuple(self.references)
+        self._begin_remarks()
+        (text, origins), (caption, beside) = _folded(self.parts), _folded(self.captions)
         label = fold_text("".join(self.label))
-        letters = len("".join("".join(self.parts).split()))
+        letters = sum(len("".join(piece.text.split())) for piece in self.parts)
         links, linked = self.links, letters > 0 and self.linked_letters >= 0.8 * letters
         self._clear(following)
         if caption and not text:
-            text, caption = caption, ""
+            text, origins, caption = caption, beside, ""
+        told = Passage("", text, origins=origins, remarks=remarks, matter=context.matter)
         if not text:
-            return
-        if context.reason:
-            self.result.skipped.setdefault(context.reason, []).append(text)
+            self.references.extend(notes)
+        elif context.reason:
+            self._leave_out(context, told)
         elif is_ornament(text):
             self._append(Passage("scene_break", "", matter=context.matter))
         else:
             kind = "heading" if context.level else "verse" if context.verse else "paragraph"
-            self._append(Passage(kind, text, context.level, label, links, linked, context.matter))
+            self._append(
+                replace(
+                    told,
+                    kind=kind,
+                    level=context.level,
+                    label=label,
+                    links=links,
+                    linked=linked,
+                    notes=notes,
+                )
+            )
             if caption:
-                self._append(Passage("paragraph", caption, matter=context.matter))
+                matter = context.matter
+                self._append(Passage("paragraph", caption, matter=matter, origins=beside))
+        for mark, pieces in asides.items():
+            note, origins = _folded(pieces)
+            if note:
+                found = Passage("note", note, origins=origins)
+                self.result.notes.setdefault(mark, []).append(found)
+
+    def _leave_out(self, context: _Context, told: Passage) -> None:
+        """Keep a note for its place; anything else is not read, and why is kept."""
+        if context.note and self.reading.notes != "skip":
+            note = replace(told, kind="note", matter="")
+            self.result.notes.setdefault(context.note, []).append(note)
+        else:
+            self.result.skipped.setdefault(context.reason, []).append(told.text)
 
     def _append(self, passage: Passage) -> None:
         self.result.passages.append(passage)
+
+
+def _folded(pieces: Sequence[_Piece]) -> tuple[str, tuple[Origin, ...]]:
+    """The folded text of all pieces, and where its characters stand in their nodes."""
+    text, offsets = folded_offsets("".join(piece.text for piece in pieces))
+    begins = list(accumulate((len(piece.text) for piece in pieces), initial=0))
+    origins: list[Origin] = []
+    for at, offset in enumerate(offsets):
+        number = bisect_right(begins, offset) - 1
+        node, offset = pieces[number].node, offset - begins[number]
+        if node < 0:
+            continue
+        last = origins[-1] if origins else None
+        if last and (last.start + last.length, last.node, last.offset + last.length) == (
+            at,
+            node,
+            offset,
+        ):
+            origins[-1] = Origin(last.start, last.length + 1, node, last.offset)
+        else:
+            origins.append(Origin(at, 1, node, offset))
+    return text, tuple(origins)
 
 
 def _is_block(element: etree._Element, name: str) -> bool:
@@ -369,27 +636,121 @@ def _is_heading(
     return bool(types & HEADING_TYPES) or any(map(HEADING_CLASS.fullmatch, classes))
 
 
-def _is_note_mark(element: etree._Element, name: str, types: set[str], classes: set[str]) -> bool:
-    """Whether an inline element is a note's number or the way back from a note, not words."""
-    if "backlink" in types:
-        return True
-    if name not in ("a", "sup", "span", "small"):
-        return False
-    told = "noteref" in types or any(map(NOTE_CLASS.fullmatch, classes))
-    link = name == "a" and "#" in element.get("href", "")
-    if not (told or link or name == "sup"):
-        return False
-    text = fold_text("".join(element.itertext()))
-    if name == "sup" and (BRACKETED.fullmatch(text) or any("note" in word for word in classes)):
-        return True
-    if link and ARROWS.fullmatch(text):
-        return True
-    if NOTE_MARK.fullmatch(text) is None:
-        return False
+def _primary(language: str) -> str:
+    return language.partition("-")[0].partition("_")[0].strip().lower()
+
+
+def _is_hidden(element: etree._Element) -> bool:
+    """Whether an element itself says that nobody is to see it."""
+    return (
+        element.get("hidden") is not None
+        or element.get("aria-hidden", "").lower() == "true"
+        or HIDING.search(element.get("style", "")) is not None
+    )
+
+
+def _ssml(element: etree._Element, name: str) -> str:
+    return element.get(f"{{{SSML}}}{name}") or element.get(f"ssml:{name}") or ""
+
+
+def _mark(
+    element: etree._Element, types: set[str], alphabet: str, outer: _Mark | None
+) -> _Mark | None:
+    """What an element says of its words together; the outermost pronunciation counts."""
+    if outer is not None and outer.phonemes:
+        return outer
+    phonemes = fold_text(_ssml(element, "ph"))
+    role = next((ROLES[kind] for kind in sorted(types) if kind in ROLES), "")
+    known = ALPHABETS.get(alphabet or "ipa", "")
+    if not (phonemes and known) and not role:
+        return outer
+    inside = element.iter()
+    for number, inner in enumerate(inside):
+        if number > MAX_MARKED or (inner is not element and local_name(inner) in BLOCKS):
+            return outer
+    return _Mark("", phonemes, known, role) if phonemes and known else _Mark(role=role)
+
+
+def _read_ruby(element: etree._Element, name: str, ruby: _Ruby) -> None:
+    """Take a reading; a second row of readings does not count."""
     parent = element.getparent()
-    raised = parent is not None and local_name(parent) == "sup"
-    raised = raised or any(local_name(child) == "sup" for child in element)
-    return told or (link and (raised or BRACKETED.fullmatch(text) is not None))
+    if name == "rtc" and ruby.mark.said:
+        return
+    if name == "rt" and parent is not None and local_name(parent) == "rtc":
+        return
+    ruby.read(fold_text("".join(element.itertext())))
+
+
+def _is_reading(said: str, base: str) -> bool:
+    """Whether a ruby's annotation is what its base is read as."""
+    if IDEOGRAPH.search(base):
+        return SPOKEN_READING.search(said) is not None
+    return any(character.isalnum() for character in said)
+
+
+def _is_written_in(language: str, text: str) -> bool:
+    """Whether a text may be in a language by its script: tools declare what nobody wrote."""
+    dense = len(GAIJI.findall(text)) + len(HANGUL.findall(text))
+    if _primary(language) in DENSE_LANGUAGES:
+        return dense > 0 or not any(map(str.isalpha, text))
+    return 2 * dense <= sum(map(str.isalpha, text))
+
+
+def _is_persona(element: etree._Element) -> bool:
+    return "z3998:persona" in types_of(element) or bool(classes_of(element) & PERSONA_CLASSES)
+
+
+def _speaker(
+    element: etree._Element, name: str, types: set[str], classes: set[str], outer: str
+) -> str:
+    """Who says the text of an element of a play; the names themselves are the narrator's."""
+    if "z3998:persona" in types or classes & PERSONA_CLASSES or "z3998:stage-direction" in types:
+        return ""
+    if name not in SPEECHES:
+        return outer
+    first = list(element[:3])
+    if name == "dd" and (before := element.getprevious()) is not None:
+        first.append(before)
+    for child in first:
+        if isinstance(child.tag, str) and _is_persona(child):
+            return fold_text("".join(child.itertext())).strip(" .:—-")
+    return outer
+
+
+def _has_words(element: etree._Element) -> bool:
+    return any(text.strip() for text in element.itertext())
+
+
+def _is_rare_character(said: str) -> bool:
+    """Whether a picture stands for a character that fonts lack."""
+    return len(said) == 1 and GAIJI.fullmatch(said) is not None
+
+
+def _is_initial(element: etree._Element, said: str) -> bool:
+    """Whether a picture is the first letter of the word that follows it."""
+    if len(said) > LONGEST_INITIAL or sum(map(str.isalpha, said)) != 1:
+        return False
+    parent, after = element.getparent(), element.tail or ""
+    while not after and parent is not None and element.getnext() is None:
+        if local_name(parent) in BLOCKS:
+            return False
+        element, parent, after = parent, parent.getparent(), parent.tail or ""
+    return after[:1].isalpha() or after[:1] in ("'", "’")
+
+
+def _in_note_mark(element: etree._Element) -> bool:
+    """Whether a link is silent because the raised number around it is a note's mark."""
+    parent = element.getparent()
+    if parent is None or not isinstance(parent.tag, str):
+        return False
+    return is_note_mark(parent, local_name(parent), types_of(parent), classes_of(parent))
+
+
+def _in_ornament(element: etree._Element) -> bool:
+    """Whether a picture only separates scenes."""
+    parent = element.getparent()
+    near = [element] if parent is None else [element, parent]
+    return any(BREAK_CLASS.fullmatch(word) for one in near for word in classes_of(one))
 
 
 def _is_printed_alt(element: etree._Element) -> bool:

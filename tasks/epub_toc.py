@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 from lxml import etree
 
+from tasks.epub_fold import fold_text
 from tasks.epub_guard import Archive
 from tasks.epub_markup import local_name, named, parse, types_of
 from tasks.epub_package import Package, resolve
-from tasks.epub_text import MATTER, fold_text
+from tasks.matter import MATTER
 
 # Lists that are no table of contents, although some tools nest them like one.
 OTHER_LISTS = {"landmarks", "loa", "loi", "lot", "lov", "page-list", "pagelist"}
@@ -43,14 +44,15 @@ def read_landmarks(archive: Archive, package: Package) -> dict[tuple[str, str], 
     told: dict[tuple[str, str], str] = {}
     for kind, path, fragment in package.guide:
         if kind in MATTER:
-            told[path, fragment] = kind
+            told[archive.find(path) or path, fragment] = kind
     if package.nav is not None:
         for nav in named(_tree(archive, package.nav.path), "nav"):
             if "landmarks" not in types_of(nav):
                 continue
             for link in named(nav, "a"):
                 for kind in sorted(types_of(link) & MATTER.keys()):
-                    told[resolve(package.nav.path, link.get("href", ""))] = kind
+                    path, fragment = resolve(package.nav.path, link.get("href", ""))
+                    told[archive.find(path) or path, fragment] = kind
     return told
 
 

@@ -23,6 +23,7 @@ from storage.objects import ObjectStore
 from storage.runs import Runs
 from tasks.chapters import read_nero_marks
 from tasks.engines import choose_model
+from tasks.matter import Reading
 from tasks.voices import AskedVoice
 from tests.flows.conftest import write_epub
 
@@ -206,6 +207,15 @@ def test_a_book_in_another_language_is_refused_unless_told_otherwise(sample, set
     assert {utterance.language for utterance in plan.chapters[0]} == {"en"}
     unsaid = write_epub(tmp_path / "unsaid.epub", language="und")
     plan_book(order_for(unsaid, sample, tmp_path / "out", settings), progress)
+
+
+def test_the_order_says_what_of_the_book_is_read(sample, settings, tmp_path):
+    book = tmp_path / "book.txt"
+    book.write_text("It was late and cold.[1] Nobody came.\n\n[Footnote 1: It was May.]\n")
+    for notes, texts in (("skip", []), ("inline", ["It was May."])):
+        order = order_for(book, sample, tmp_path / "out", settings, reading=Reading(notes=notes))
+        plan = plan_book(order, RunProgress(Console(quiet=True), 100.0))
+        assert [line.text for line in plan.chapters[0] if line.kind == "note"] == texts
 
 
 def test_a_book_is_read_by_an_official_model(epub, sample, settings, tmp_path):

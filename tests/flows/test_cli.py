@@ -60,11 +60,12 @@ def test_version(voxloom):
     [
         (["--nope"], "--nope"),
         (["audiobok"], "audiobook"),
-        (["audiobook"], "BOOK.epub"),
+        (["audiobook"], "BOOK"),
         (["audiobook", "b.epub", "--voice", "v"], "--out"),
         (["audiobook", "b.epub", "--voice", "v", "--out", "o", "--sped", "2"], "--sped"),
         (["audiobook", "b.epub", "--voice", "v", "--out", "o", "--seed", "x"], "--seed"),
         (["audiobook", "b.epub", "--voice", "v", "--out", "o", "--config", "absent"], "absent"),
+        (["audiobook", "b.epub", "--voice", "v", "--out", "o", "--notes", "x"], "--notes is skip"),
         (["speak", "--voice", "v"], "TEXT or --lines"),
         (["speak", "a", "--lines", "b", "--voice", "v"], "TEXT or --lines"),
         (["speak", "a", "--voice", "v"], "-o FILE.wav"),

@@ -101,6 +101,20 @@ def test_a_spine_item_falls_back_to_text(epub: Epub) -> None:
     assert texts(book) == ["text"]
 
 
+def test_the_words_of_pictures_in_the_spine_where_no_text_stands_for_them(epub: Epub) -> None:
+    svg = "<svg xmlns='http://www.w3.org/2000/svg'><text>Words</text></svg>"
+    kind = 'media-type="image/svg+xml"'
+    manifest = f'<item id="bare" href="x.svg" {kind}/>'
+    manifest += f'<item id="told" href="x.svg" {kind} fallback="a.xhtml"/>'
+    path = epub(
+        {"a.xhtml": "<p>text</p>"},
+        manifest=manifest,
+        files={"OEBPS/x.svg": svg},
+        spine=["bare", "told"],
+    )
+    assert " ".join(texts(read_book(path))) == "Words text"
+
+
 def test_metadata(epub: Epub) -> None:
     metadata = """
     <dc:title id="s">A Subtitle</dc:title><meta refines="#s" property="title-type">subtitle</meta>

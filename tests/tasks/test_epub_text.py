@@ -9,6 +9,7 @@ from lxml import etree
 
 from tasks.epub_markup import parse
 from tasks.epub_text import Extract, extract, is_ornament
+from tasks.matter import Reading
 
 HTML = '<html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops">'
 
@@ -231,7 +232,7 @@ def nodes() -> st.SearchStrategy[str]:
         element = st.tuples(st.sampled_from(INLINE + BLOCK), inside)
         return element.map(lambda pair: f"<{pair[0]}>{pair[1]}</{pair[0]}>")
 
-    return st.recursive(WORDS | st.sampled_from(["<br/>", "<hr/>", "<img alt='x'/>"]), wrap)
+    return st.recursive(WORDS | st.sampled_from(["<br/>", "<hr/>", "<img src='x'/>"]), wrap)
 
 
 @given(st.lists(nodes(), max_size=6).map("".join))
@@ -241,3 +242,192 @@ def test_no_text_is_lost_doubled_or_invented(body: str) -> None:
     assert " ".join(p.text for p in found).split() == "".join(root.itertext()).split()
     assert all(p.text == " ".join(p.text.split()) for p in found)
     assert all(bool(p.text) == (p.kind != "scene_break") for p in found)
+
+
+# Remarks: what the markup says of its words
+
+
+def remarks(body: str, head: str = "", **told: str) -> list[list[tuple[str, dict[str, str]]]]:
+    """For each passage, the words with a remark and what it says of them."""
+    root = parse(
+        f"<html xmlns='http://www.w3.org/1999/xhtml' xmlns:epub='http://www.idpf.org/2007/ops'"
+        f" xmlns:ssml='http://www.w3.org/2001/10/synthesis' {head}><body>{body}</body></html>"
+    )[0]
+    return [
+        [
+            (
+                passage.text[one.start : one.end],
+                {name: v for name, v in vars(one).items() if v and name not in ("start", "end")},
+            )
+            for one in passage.remarks
+        ]
+        for passage in extract(root, **told).passages  # type: ignore[arg-type]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ruby", "said"),
+    [
+        ("<ruby>漢字<rt>かんじ</rt></ruby>", [("漢字", "かんじ")]),
+        ("<ruby>漢<rt>かん</rt>字<rt>じ</rt></ruby>", [("漢", "かん"), ("字", "じ")]),
+        ("<ruby><rb>漢</rb><rb>字</rb><rt>かん</rt><rt>じ</rt></ruby>", [("漢字", "かんじ")]),
+        ("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp></ruby>", [("漢", "かん")]),
+        ("<ruby>東<rt>とう</rt><rtc><rt>east</rt></rtc></ruby>", [("東", "とう")]),
+        ("<ruby>WWW<rt>World Wide Web</rt></ruby>", [("WWW", "World Wide Web")]),
+        ("<ruby>漢<rt>hàn</rt></ruby>", []),
+        ("<ruby>強<rt>・</rt></ruby>", []),
+    ],
+)
+def test_a_ruby_says_how_its_base_is_read(ruby: str, said: list[tuple[str, str]]) -> None:
+    (found,) = remarks(f"<p>前{ruby}\n後</p>")
+    assert found == [(base, {"said": reading}) for base, reading in said]
+
+
+def test_pronunciations_and_their_inherited_alphabet() -> None:
+    body = (
+        "<p>A <span ssml:ph='x'>big <b>red</b></span>  dog, <i ssml:alphabet='ipa' ssml:ph='y'>a"
+        "</i>, <i ssml:alphabet='other' ssml:ph='z'>b</i><ruby ssml:ph='q'>字<rt>じ</rt></ruby></p>"
+        "<div ssml:ph='no'><p>One</p><p>Two</p></div>"
+    )
+    assert remarks(body, "ssml:alphabet='x-sampa'") == [
+        [
+            ("big red", {"phonemes": "x", "alphabet": "x-sampa"}),
+            ("a", {"phonemes": "y", "alphabet": "ipa"}),
+            ("字", {"phonemes": "q", "alphabet": "x-sampa"}),
+        ],
+        [],
+        [],
+    ]
+
+
+def test_text_in_another_language() -> None:
+    body = (
+        "<p>He said <i xml:lang='fr'>bon <b>jour</b> </i> and <i lang='en-US'>color</i>.</p>"
+        "<blockquote lang='de'><p>Guten Tag</p>"
+        "<p>Tschüs, <i xml:lang='en'>dear</i></p></blockquote>"
+    )
+    assert remarks(body, "lang='en-GB'", language="en") == [
+        [("bon jour", {"language": "fr"})],
+        [("Guten Tag", {"language": "de"})],
+        [("Tschüs,", {"language": "de"})],
+    ]
+
+
+def test_a_book_in_another_language_than_it_says() -> None:
+    assert remarks("<p>猫だ</p>", "lang='ja'", language="en") == [[("猫だ", {"language": "ja"})]]
+    assert remarks("<p>猫だ</p>", "lang='und'", language="en") == [[]]
+
+
+def test_a_language_that_the_script_belies_is_not_believed() -> None:
+    assert remarks("<p>猫だ</p>", "lang='en'", language="ja") == [[]]
+    assert remarks("<p>The <i lang='ja'>sensei</i> came.</p>", language="en") == [[]]
+    assert remarks("<p>The <i lang='ja'>先生</i> came.</p>", language="en") == [
+        [("先生", {"language": "ja"})]
+    ]
+
+
+def test_letters_words_and_roman_numerals() -> None:
+    body = (
+        "<p>The <abbr epub:type='z3998:initialism'>U.S.</abbr> and "
+        "<abbr epub:type='z3998:acronym'>NATO</abbr>, Henry "
+        "<span epub:type='z3998:roman'>VIII</span></p>"
+    )
+    (found,) = remarks(body)
+    assert [(word, said["role"]) for word, said in found] == [
+        ("U.S.", "letters"),
+        ("NATO", "word"),
+        ("VIII", "roman"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "speech",
+    [
+        "<table><tr><td epub:type='z3998:persona'>Jack</td><td><p>I see. "
+        "<i epub:type='z3998:stage-direction'>Goes.</i> Bye.</p></td></tr></table>",
+        "<div class='speech'><p class='speaker'>Jack.</p><p>I see. "
+        "<i epub:type='z3998:stage-direction'>Goes.</i> Bye.</p></div>",
+        "<dl><dt epub:type='z3998:persona'>Jack</dt><dd>I see. "
+        "<i epub:type='z3998:stage-direction'>Goes.</i> Bye.</dd></dl>",
+    ],
+)
+def test_speakers_of_a_play(speech: str) -> None:
+    found = remarks(f"{speech}<p>He left.</p>")
+    assert found == [
+        [],
+        [("I see.", {"speaker": "Jack"}), ("Bye.", {"speaker": "Jack"})],
+        [],
+    ]
+
+
+def test_a_speaker_in_the_same_paragraph() -> None:
+    assert remarks("<p><b epub:type='z3998:persona'>Jack.</b> I see.</p>") == [
+        [("I see.", {"speaker": "Jack"})]
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["{}", "<i lang='fr'>{}</i>", "<ruby>{}<rt>x</rt></ruby>",
+                             "<b epub:type='z3998:roman'>{}</b>", "<p>{}</p>", "{}<br/>"]),
+            st.text("aé ﬁ\u00ad漢", max_size=5),
+        ),
+        max_size=8,
+    )
+)  # fmt: skip
+def test_remarks_lie_in_their_text(parts: list[tuple[str, str]]) -> None:
+    body = "".join(form.format(text) for form, text in parts)
+    root = etree.fromstring(f"{HTML}<body>{body}</body></html>")
+    for passage in extract(root, language="en").passages:
+        for one in passage.remarks:
+            assert 0 <= one.start < one.end <= len(passage.text)
+            said = passage.text[one.start : one.end]
+            assert said == said.strip() and any(vars(one).values())
+
+
+# Pictures and formulas
+
+
+def test_pictures_that_are_letters_and_those_that_are_not() -> None:
+    assert texts(
+        "<p><img alt='T'/>he cat</p><p><span><img alt='“I'/></span>t is</p>"
+        "<p>gone<img alt='X'/> here</p><p>外<img class='gaiji' alt='鷗'/>が</p>"
+    ) == ["The cat", "“It is", "gone here", "外鷗が"]
+
+
+def test_a_heading_that_is_a_picture() -> None:
+    assert kinds("<h1><img alt='Chapter One'/></h1><h2><img alt='A ship'/>Two</h2>") == [
+        ("heading", "Chapter One"),
+        ("heading", "Two"),
+    ]
+
+
+def test_descriptions_are_read_on_demand() -> None:
+    body = (
+        "<p>One</p><figure><img alt='A ship at sea'/><figcaption>Ship</figcaption></figure>"
+        "<p><img alt='no' role='presentation'/><img alt='x.png'/><img alt=''/></p>"
+        "<p class='ornament'><img alt='flower'/></p><p>Two</p>"
+    )
+    root = parse(f"{HTML}<body>{body}</body></html>")[0]
+    found = extract(root)
+    assert [p.text for p in found.passages] == ["One", "Ship", "", "Two"]
+    assert found.skipped == {"pictures' descriptions": ["A ship at sea"]}
+    found = extract(root, reading=Reading(images=True))
+    assert [p.text for p in found.passages] == ["One", "A ship at sea", "Ship", "", "Two"]
+
+
+def test_formulas() -> None:
+    body = (
+        "<p>If <math alttext='x is 5'><mi>x</mi></math>, then "
+        "<math alttext='\\frac{1}{2}'><mi>y</mi></math> follows.</p>"
+    )
+    found = read(body)
+    assert [p.text for p in found.passages] == ["If x is 5 , then follows."]
+    assert found.skipped == {"formulas without a text": ["y"]}
+
+
+def test_the_words_of_a_picture_document() -> None:
+    body = "<text>One <tspan>two</tspan></text><g><text>3</text></g>"
+    root = parse(f"<svg xmlns='http://www.w3.org/2000/svg'>{body}</svg>")[0]
+    assert [p.text for p in extract(root).passages] == ["One two", "3"]
