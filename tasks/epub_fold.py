@@ -1,4 +1,4 @@
-"""Folding printed text: white space, invisible characters and ligatures, and what came from where."""
+"""Folded text: white space, invisible characters and ligatures; which character came from where."""
 
 # Soft hyphens and the places where a line may or may not break are for the eye only.
 INVISIBLE = dict.fromkeys("\u00ad\u200b\u2060\ufeff", "")
