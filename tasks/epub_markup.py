@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Iterator
 from html.entities import html5
 
 from lxml import etree, html
@@ -140,3 +141,16 @@ def classes_of(element: etree._Element) -> set[str]:
 def named(root: etree._Element, *names: str) -> list[etree._Element]:
     """All elements below `root` with one of these local names, in document order."""
     return [element for element in root.iter() if local_name(element) in names]
+
+
+def text_nodes(root: etree._Element) -> Iterator[tuple[etree._Element, bool, str]]:
+    """The tree's texts in document order: (element, whether it is the element's tail, text).
+
+    An element's text comes before its children, its tail after it; empty ones are not there. Their
+    order is what `Origin.node` counts.
+    """
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        tail = event == "end"
+        text = element.tail if tail else element.text
+        if text and not (tail and element is root):
+            yield element, tail, text

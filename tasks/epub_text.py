@@ -1,12 +1,16 @@
 """From one XHTML document to the passages that are read aloud: every text once, nothing added."""
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple
 
 from lxml import etree
 
-from tasks.epub_markup import classes_of, local_name, types_of
+from tasks.epub_fold import fold_text, folded_offsets
+from tasks.epub_markup import classes_of, local_name, text_nodes, types_of
 
 BLOCKS = set(
     """
@@ -91,8 +95,6 @@ ARROWS = re.compile(r"[\^↑↩↵⏎⤴⬆\ufe0e\ufe0f\s]+")
 HEADING_TYPES = {"covertitle", "fulltitle", "heading", "subtitle", "title"}
 HEADING_CLASS = re.compile(r"(chap(ter)?|part|book)[-_]?(title|head(ing)?|num(ber)?|no)")
 BRACKETED = re.compile(r"[\[［][^\[\]［］]{1,12}[\]］](?:\s*[\[(［][^\[\]［］()]{1,12}[\])］])*")
-# Soft hyphens and the places where a line may or may not break are for the eye only.
-INVISIBLE = str.maketrans("", "", "\u00ad\u200b\u2060\ufeff")
 HIDING = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|list-item|table)", re.I)
 # Ebookmaker's editions without images print an image's alternative text in such spans; where the
@@ -102,13 +104,34 @@ LONGEST_INITIAL = 3
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where characters of a block's text stand in their document: `length` of them from `start` are
+    those from `offset` on of its text node number `node`, counted in document order (see
+    `tasks.epub_markup.text_nodes`). White space may be another there; the letters of a ligature
+    have an origin each, which is the ligature."""
+
+    start: int
+    length: int
+    node: int
+    offset: int
+
+
+class _Piece(NamedTuple):
+    """Text on its way into a passage, and its text node's number, -1 where it has none."""
+
+    text: str
+    node: int = -1
+
+
+@dataclass(frozen=True)
 class Passage:
     """One block of text in reading order.
 
     `level` is a heading's 1 to 6, `label` its text with page numbers, notes and captions as a
     table of contents may have copied it; `links` counts links into the book and `linked` says
     that the passage is nothing but such links; `matter` is the author's front or back matter
-    that it belongs to, such as "Epigraph".
+    that it belongs to, such as "Epigraph". `origins` and `document` say where the text stands, as
+    in `tasks.read_book.Block`.
     """
 
     kind: str
@@ -118,6 +141,8 @@ class Passage:
     links: int = 0
     linked: bool = False
     matter: str = ""
+    origins: tuple[Origin, ...] = ()
+    document: str = ""
 
 
 @dataclass
@@ -145,11 +170,6 @@ class _Context:
     linked: bool = False
     reason: str = ""
     matter: str = ""
-
-
-def fold_text(text: str) -> str:
-    """Printed text with white space folded and invisible characters removed."""
-    return " ".join(text.translate(INVISIBLE).split())
 
 
 def is_ornament(text: str) -> bool:
@@ -184,9 +204,9 @@ class _Walker:
 
     def _clear(self, context: _Context) -> None:
         self.context = context
-        self.parts: list[str] = []
+        self.parts: list[_Piece] = []
         self.label: list[str] = []
-        self.captions: list[str] = []
+        self.captions: list[_Piece] = []
         self.links = 0
         self.linked_letters = 0
 
@@ -194,6 +214,7 @@ class _Walker:
         """Visit every element below `root` (and `root`) and every text between them."""
         stack: list[tuple[etree._Element, _Context, Iterator[etree._Element]]] = []
         outer = _Context()
+        self.nodes = {(at, tail): node for node, (at, tail, _) in enumerate(text_nodes(root))}
         self._enter(root, outer, stack)
         while stack:
             element, context, children = stack[-1]
@@ -205,7 +226,7 @@ class _Walker:
             parent_context = stack[-1][1] if stack else outer
             self._leave(element, context, parent_context)
             if stack and element.tail:
-                self._add(element.tail, parent_context)
+                self._add(element.tail, parent_context, self.nodes[element, True])
         self._flush(outer)
 
     def _enter(
@@ -234,7 +255,7 @@ class _Walker:
             self.links += 1
         stack.append((element, context, iter(element)))
         if element.text:
-            self._add(element.text, context)
+            self._add(element.text, context, self.nodes[element, False])
 
     def _leave(self, element: etree._Element, context: _Context, outer: _Context) -> None:
         name = local_name(element)
@@ -288,7 +309,8 @@ class _Walker:
             matter=narrative or outer.matter,
         )
 
-    def _add(self, text: str, context: _Context) -> None:
+    def _add(self, text: str, context: _Context, node: int = -1) -> None:
+        """Text of the passage at hand; `node` is its text node's number, -1 if it is in none."""
         if context.level:
             self.label.append(text)
         if context.silent:
@@ -298,9 +320,9 @@ class _Walker:
             self.result.skipped.setdefault(context.reason, []).append(fold_text(text))
             return
         if context.caption:
-            self.captions.append(text)
+            self.captions.append(_Piece(text, node))
             return
-        self.parts.append(text)
+        self.parts.append(_Piece(text, node))
         if context.linked:
             self.linked_letters += len("".join(text.split()))
 
@@ -311,7 +333,7 @@ class _Walker:
         else:
             self._add(" ", context)
             if self.captions:
-                self.captions.append(" ")
+                self.captions.append(_Piece(" "))
 
     def _scene_break(self) -> None:
         self._flush(self.context)
@@ -321,13 +343,13 @@ class _Walker:
     def _flush(self, following: _Context) -> None:
         """End the passage at hand; what comes next belongs to `following`."""
         context = self.context
-        text, caption = fold_text("".join(self.parts)), fold_text("".join(self.captions))
+        (text, origins), (caption, beside) = _folded(self.parts), _folded(self.captions)
         label = fold_text("".join(self.label))
-        letters = len("".join("".join(self.parts).split()))
+        letters = sum(len("".join(piece.text.split())) for piece in self.parts)
         links, linked = self.links, letters > 0 and self.linked_letters >= 0.8 * letters
         self._clear(following)
         if caption and not text:
-            text, caption = caption, ""
+            text, origins, caption = caption, beside, ""
         if not text:
             return
         if context.reason:
@@ -336,12 +358,35 @@ class _Walker:
             self._append(Passage("scene_break", "", matter=context.matter))
         else:
             kind = "heading" if context.level else "verse" if context.verse else "paragraph"
-            self._append(Passage(kind, text, context.level, label, links, linked, context.matter))
+            matter = context.matter
+            self._append(Passage(kind, text, context.level, label, links, linked, matter, origins))
             if caption:
-                self._append(Passage("paragraph", caption, matter=context.matter))
+                self._append(Passage("paragraph", caption, matter=matter, origins=beside))
 
     def _append(self, passage: Passage) -> None:
         self.result.passages.append(passage)
+
+
+def _folded(pieces: Sequence[_Piece]) -> tuple[str, tuple[Origin, ...]]:
+    """The folded text of all pieces, and where its characters stand in their nodes."""
+    text, offsets = folded_offsets("".join(piece.text for piece in pieces))
+    begins = list(accumulate((len(piece.text) for piece in pieces), initial=0))
+    origins: list[Origin] = []
+    for at, offset in enumerate(offsets):
+        number = bisect_right(begins, offset) - 1
+        node, offset = pieces[number].node, offset - begins[number]
+        if node < 0:
+            continue
+        last = origins[-1] if origins else None
+        if last and (last.start + last.length, last.node, last.offset + last.length) == (
+            at,
+            node,
+            offset,
+        ):
+            origins[-1] = Origin(last.start, last.length + 1, node, last.offset)
+        else:
+            origins.append(Origin(at, 1, node, offset))
+    return text, tuple(origins)
 
 
 def _is_block(element: etree._Element, name: str) -> bool:

@@ -1,7 +1,7 @@
 """Read an EPUB: its chapters in reading order, the text of each once, metadata and cover."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from configs.errors import UsageError, UserError
@@ -9,7 +9,7 @@ from tasks.epub_chapters import Document, Section, divide, words_in
 from tasks.epub_guard import Archive, open_archive
 from tasks.epub_markup import XML, parse
 from tasks.epub_package import Package, find_cover, fold, read_package
-from tasks.epub_text import MATTER, Extract, extract
+from tasks.epub_text import MATTER, Extract, Origin, extract
 from tasks.epub_toc import TocEntry, read_landmarks, read_toc
 
 # Only a page as short as this is front matter by its file name, its landmark or its wording.
@@ -44,17 +44,6 @@ class Remark:
     alphabet: str = ""
     role: str = ""
     speaker: str = ""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where characters of a block's text stand in their document: `length` of them from `start` are
-    those from `offset` on of its text node number `node`, counted in document order."""
-
-    start: int
-    length: int
-    node: int
-    offset: int
 
 
 @dataclass(frozen=True)
@@ -200,6 +189,8 @@ def _read_documents(
             texts = [passage.text for passage in found.passages]
             archive.warnings.append(f"Not read: {reason} {path} ({words_in(texts)} words).")
             found = Extract(skipped={reason: texts})
+        place = archive.find(path) or path
+        found.passages = [replace(passage, document=place) for passage in found.passages]
         documents.append(Document(path, found))
     return documents, language
 
@@ -222,5 +213,8 @@ def _page_reason(path: str, found: Extract, landmark: str) -> str:
 
 
 def _chapter(section: Section, number: int) -> Chapter:
-    blocks = tuple(Block(passage.kind, passage.text) for passage in section.passages)
+    blocks = tuple(
+        Block(passage.kind, passage.text, document=passage.document, origins=passage.origins)
+        for passage in section.passages
+    )
     return Chapter(fold(section.title) or f"Chapter {number}", blocks)
