@@ -162,8 +162,8 @@ def overlay_book(
             warnings.append(f"{lost} lines of the narration have no place in the book's pages.")
         if not overlays:
             raise UserError(
-                f"no line of the narration finds its place in {source.name}, so there is no"
-                " read-along book; give the EPUB that was narrated"
+                f"no line of the narration has a place in {source.name}, so there is no read-along"
+                f" book: {' '.join(warnings[:1]) or 'give the EPUB that was narrated'}"
             )
         heard = {clip.audio for overlay in overlays for clip in overlay.clips}
         audio = {path: chapter for path, chapter in audio.items() if path in heard}
@@ -199,8 +199,8 @@ def _pages(book: Book, audio: dict[str, NarratedChapter]) -> tuple[dict[str, _Pa
     for path, chapter in audio.items():
         length = int(chapter.seconds * 1000)
         begins = [min(round(line.start * 1000), length) for line in chapter.lines]
-        ends = [*begins[1:], length]
-        begins[:1] = [0] * len(begins[:1])
+        ends = [*begins[1:], length][: len(begins)]
+        begins[:1] = [0][: len(begins)]
         for line, begin, end in zip(chapter.lines, begins, ends, strict=True):
             utterance = line.utterance
             if utterance.block < 0:

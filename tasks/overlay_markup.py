@@ -121,8 +121,8 @@ class _Scanner:
         self.own: dict[str, str] = {}
         self.open: list[int] = []
         self.letters: list[str] = []
-        self.starts: "array[int]" = array("q")
-        self.ends: "array[int]" = array("q")
+        self.starts: array[int] = array("q")
+        self.ends: array[int] = array("q")
 
     def run(self) -> Source | None:
         at = 0
