@@ -226,6 +226,8 @@ def _overlaid(
     """The page with its spans, its overlay, and how many lines are shown; or why there is none."""
     if path not in package.items:
         return "the book's list of files does not name it"
+    if package.items[path].element.get("media-type", "").strip() != "application/xhtml+xml":
+        return "it is not XHTML"
     markup = read_markup(archive.read(path) or b"")
     source = scan(markup[0]) if markup else None
     if markup is None or source is None:
