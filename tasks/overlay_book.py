@@ -229,8 +229,10 @@ def _overlaid(
     if package.items[path].element.get("media-type", "").strip() != "application/xhtml+xml":
         return "it is not XHTML"
     markup = read_markup(archive.read(path) or b"")
-    source = scan(markup[0]) if markup else None
-    if markup is None or source is None:
+    if markup is None:
+        return "it is not in UTF-8 or UTF-16"
+    source = scan(markup[0])
+    if source is None:
         return "it is not well-formed XHTML"
     head = next((t for t in source.tags if not t.opening and local_name(t.element) == "head"), None)
     pieces = place_spans(source, page.runs)

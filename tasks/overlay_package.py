@@ -86,13 +86,14 @@ def read_package_file(archive: Archive, path: str) -> PackageFile:
     names = {local_name(tag.element) for tag in source.tags if not tag.opening}
     items: dict[str, Tag] = {}
     for tag in tags:
-        if local_name(tag.element) != "item":
-            continue
-        if tag.element.get("media-overlay"):
+        told = tag.element.get("property", "") if local_name(tag.element) == "meta" else ""
+        if tag.element.get("media-overlay") or told.startswith("media:"):
             raise UserError(
                 f"{name} has a narration already, which is kept; give an edition of the book"
                 " without audio."
             )
+        if local_name(tag.element) != "item":
+            continue
         target = resolve(path, tag.element.get("href", ""))[0]
         items.setdefault(archive.find(target) or target, tag)
     if not {"metadata", "manifest"} <= names:

@@ -152,7 +152,7 @@ class _Placer:
     def place(self, line: int) -> list[Piece]:
         runs = self.lines[line]
         start, end = self._place(runs[0])[0], self._place(runs[-1])[1]
-        start, end = self._around_ruby(runs, start, end)
+        start, end = self._around_whole(runs, start, end)
         start, end, cuts = self._lifted(start, end)
         edges = [start, *(edge for tag in cuts for edge in (tag.start, tag.end)), end]
         pieces: list[Piece] = []
@@ -173,25 +173,25 @@ class _Placer:
     def _tags(self, start: int, end: int) -> range:
         return range(bisect_left(self.tag_starts, start), bisect_left(self.tag_starts, end))
 
-    def _around_ruby(self, runs: Sequence[Run], start: int, end: int) -> tuple[int, int]:
-        """A ruby's base and reading are highlighted together where the line has all of the base."""
-        first, last = self._ruby(runs[0]), self._ruby(runs[-1])
+    def _around_whole(self, runs: Sequence[Run], start: int, end: int) -> tuple[int, int]:
+        """The stretch with all of the ruby that it begins or ends in, so that base and reading are
+        highlighted together, or of another element in which no span can be."""
+        first, last = self._whole(runs[0]), self._whole(runs[-1])
         if first and not self._narrated(first.start, start):
             start = first.start
         if last and not self._narrated(end, close := self.source.tags[last.partner].end):
             end = close
         return start, end
 
-    def _ruby(self, run: Run) -> Tag | None:
+    def _whole(self, run: Run) -> Tag | None:
+        """The outermost inline element around a run that had better not be parted."""
+        found = None
         number = self.source.nodes[run.node].parent
-        while number >= 0:
-            tag = self.source.tags[number]
-            if local_name(tag.element) == "ruby":
-                return tag
-            if not _is_phrasing(tag.element):
-                break
+        while number >= 0 and _is_phrasing((tag := self.source.tags[number]).element):
+            if local_name(tag.element) == "ruby" or not _holds(tag.element):
+                found = tag
             number = tag.parent
-        return None
+        return found
 
     def _lifted(self, start: int, end: int) -> tuple[int, int, list[Tag]]:
         """The stretch, grown over inline elements that hold nothing else at its ends, and the tags

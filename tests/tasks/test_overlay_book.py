@@ -267,6 +267,41 @@ def test_a_narration_of_its_own_is_kept(write: Write, narrate: Narrate) -> None:
         narrate(out)
 
 
+def test_leftovers_of_a_narration_are_one(write: Write) -> None:
+    left = '<meta property="media:active-class">on</meta></metadata>'
+    with pytest.raises(UserError, match="has a narration already"):
+        check_source(write(PAGES, PACKAGE.replace("</metadata>", left)))
+
+
+def test_an_epub_2_is_refused(write: Write) -> None:
+    with pytest.raises(UserError, match=r"is an EPUB 2\.0 book"):
+        check_source(write(PAGES, PACKAGE.replace('version="3.0"', 'version="2.0"')))
+
+
+def test_a_page_in_another_encoding_stays_without_narration(write: Write, narrate: Narrate) -> None:
+    source = write({"a.xhtml": "<p>Fine words.</p>", "b.xhtml": "<p>Other words.</p>"})
+    files = members(source)
+    page = files["OEBPS/b.xhtml"].replace(b"utf-8", b"iso-8859-1")
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, content in {**files, "OEBPS/b.xhtml": page}.items():
+            archive.writestr(name, content)
+    done, out = narrate(source)
+    assert done.warnings == ("No narration in OEBPS/b.xhtml: it is not in UTF-8 or UTF-16.",)
+    assert members(out)["OEBPS/b.xhtml"] == page
+
+
+def test_utf_16_stays_utf_16(write: Write, narrate: Narrate) -> None:
+    source = write({"a.xhtml": "<p>Fine wörds.</p>"})
+    files = members(source)
+    page = files["OEBPS/a.xhtml"].decode().replace("utf-8", "utf-16").encode("utf-16")
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, content in {**files, "OEBPS/a.xhtml": page}.items():
+            archive.writestr(name, content)
+    out = narrate(source)[1]
+    assert check_overlays(source, out) == []
+    assert '<span id="vx-1">Fine wörds.</span>' in members(out)["OEBPS/a.xhtml"].decode("utf-16")
+
+
 def test_a_package_that_cannot_be_added_to(write: Write) -> None:
     with pytest.raises(UserError, match="not well-formed"):
         check_source(write(PAGES, PACKAGE.replace("</dc:title>", "")))

@@ -107,6 +107,8 @@ def short(body: str) -> str:
             "<p>x <svg xmlns='http://www.w3.org/2000/svg'><text>no</text></svg> y.</p>",
             "<p>[1:x <svg xmlns='http://www.w3.org/2000/svg'><text>no</text></svg> y.]</p>",
         ),
+        ("<p><time>May 4.</time></p>", "<p>[1:<time>May 4.</time>]</p>"),
+        ("<p>On <time>May 4. A</time> b.</p>", "<p>[1:On] <time>May 4. A</time> [2:b.]</p>"),
         ("<p>one\r\ntwo.\rThree</p>", "<p>[1:one\r\ntwo.]\r[2:Three]</p>"),
         ("<div>One <p>two.</p> three</div>", "<div>[1:One] <p>[2:two.]</p> [3:three]</div>"),
     ],
