@@ -6,30 +6,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mutagen
-from lxml import etree
 
 from tasks.epub_guard import Archive, open_archive
-from tasks.epub_markup import decode, named, parse
+from tasks.epub_markup import local_name, named, parse
 from tasks.epub_package import package_path, resolve
+from tasks.overlay_markup import read_markup, scan
 
+_PIECE = 1 << 20  # bytes
 _SLACK_SECONDS = 0.1  # a lossy file's header may round its length to a frame or two
-_MARKED = re.compile(r"vxx*-(\d+(-\d+)?|style)")
 
 
 def same_page(before: str, after: str, mark: str) -> bool:
-    """Whether a page without the elements whose ids begin with `mark` and a hyphen is the page
-    before: the same elements with the same attributes around the same characters."""
-    old, was = parse(before)
-    new, well_formed = parse(after)
-    return was and well_formed and list(_events(old, "")) == list(_events(new, f"{mark}-"))
+    """Whether a page without the spans and links whose ids begin with `mark` and a hyphen is the
+    page before, character by character of its source."""
+    source = scan(after)
+    if source is None:
+        return False
+    kept, at = [], 0
+    for tag in source.tags:
+        added = (tag.element.get("id") or "").startswith(f"{mark}-")
+        if added and local_name(tag.element) in ("span", "link"):
+            kept.append(after[at : tag.start])
+            at = tag.end
+    return "".join([*kept, after[at:]]) == before
 
 
 def check_overlays(source: Path, made: Path) -> list[str]:
     """What is wrong with a read-along book made from `source`, in sentences; [] if nothing is.
 
     Every text of the overlays is in its page, in the page's order; every clip lies in its audio
-    file; pages without the added spans are the original's, character by character and element by
-    element; every other file of the original, images above all, has the original's bytes.
+    file; pages without the added spans are the original's, character by character of their
+    source; every other file of the original, images above all, has the original's bytes.
     """
     with open_archive(source) as original, open_archive(made) as book:
         problems = _overlay_problems(book)
@@ -38,14 +45,12 @@ def check_overlays(source: Path, made: Path) -> list[str]:
         for name in original.members:
             if name == "mimetype":
                 continue
-            before, after = original.read(name) or b"", book.read(name)
-            original.bytes_read = book.bytes_read = 0  # one at a time is in memory
-            if after is None:
+            if name not in book.members:
                 problems.append(f"{name} is lost.")
             elif name in pages:
-                if not _same_but_marks(decode(before), decode(after)):
+                if not _same_but_marks(original.read(name) or b"", book.read(name) or b""):
                     problems.append(f"{name} is not the page it was.")
-            elif name != opf and before != after:
+            elif name != opf and not _same_bytes(original, book, name):
                 problems.append(f"{name} has changed.")
     with zipfile.ZipFile(made) as opened:
         first = opened.infolist()[0]
@@ -54,22 +59,26 @@ def check_overlays(source: Path, made: Path) -> list[str]:
     return problems
 
 
-def _same_but_marks(before: str, after: str) -> bool:
-    ids = re.findall(r'<(?:[\w.-]+:)?link id="(vxx*)-style"', after)
-    return bool(ids) and same_page(before, after, ids[-1])
+def _same_bytes(original: Archive, book: Archive, name: str) -> bool:
+    """Whether both have the same file, which may be too large to be held."""
+    with (
+        original.zip.open(original.members[name]) as before,
+        book.zip.open(book.members[name]) as after,
+    ):
+        while True:
+            piece = before.read(_PIECE)
+            if piece != after.read(_PIECE):
+                return False
+            if not piece:
+                return True
 
 
-def _events(root: etree._Element, mark: str) -> Iterator[tuple[object, ...]]:
-    """The tree as a stream in which elements with marked ids are only their content."""
-    texts: list[str] = []
-    for event, element in etree.iterwalk(root, events=("start", "end")):
-        starts = event == "start"
-        if not (mark and (element.get("id") or "").startswith(mark)):
-            if text := "".join(texts):
-                yield ("text", text)
-            texts.clear()
-            yield (event, element.tag, tuple(sorted(element.attrib.items())) if starts else ())
-        texts.append((element.text if starts else element.tail) or "")
+def _same_but_marks(before: bytes, after: bytes) -> bool:
+    old, new = read_markup(before), read_markup(after)
+    if old is None or new is None or old[1:] != new[1:]:
+        return False
+    marks = re.findall(r'<(?:[\w.-]+:)?link id="(vxx*)-style"', new[0])
+    return bool(marks) and same_page(old[0], new[0], marks[-1])
 
 
 def _overlaid_pages(book: Archive) -> Iterator[str]:
@@ -93,41 +102,51 @@ def _overlay_problems(book: Archive) -> list[str]:
     lengths: dict[str, float] = {}
     total = 0
     for item in items.values():
-        if not item.get("media-overlay"):
+        name = item.get("media-overlay")
+        if not name:
             continue
-        page = resolve(opf, item.get("href", ""))[0]
-        smil = resolve(opf, items[item.get("media-overlay")].get("href", ""))[0]
-        sum_ = 0
-        ids = {
-            name: at
-            for at, name in enumerate(
-                element.get("id") for element in parse(book.read(page) or b"")[0].iter()
-            )
-            if name
-        }
-        last = -1
-        for par in named(parse(book.read(smil) or b"", is_html=False)[0], "par"):
-            (text,), (audio,) = named(par, "text"), named(par, "audio")
-            target, fragment = resolve(smil, text.get("src", ""))
-            if target != page or fragment not in ids:
-                problems.append(f"{smil}: {text.get('src')} leads nowhere.")
-                continue
-            if ids[fragment] <= last:
-                problems.append(f"{smil}: {fragment} is out of the page's order.")
-            last = ids[fragment]
-            begin, end = (_milliseconds(audio.get(name, "")) for name in ("clipBegin", "clipEnd"))
-            sound = resolve(smil, audio.get("src", ""))[0]
-            if sound not in lengths:
-                lengths[sound] = _seconds(book, sound)
-            if not 0 <= begin < end <= (lengths[sound] + _SLACK_SECONDS) * 1000:
-                problems.append(f"{smil}: the clip of {fragment} is not in {sound}.")
-            sum_ += end - begin
-        if durations.get(item.get("media-overlay")) != sum_:
-            problems.append(f"{smil} lasts {sum_} ms, which the package does not say.")
-        total += sum_
+        if name not in items:
+            problems.append(f"The package does not say what {name} is.")
+            continue
+        page, smil = (resolve(opf, it.get("href", ""))[0] for it in (item, items[name]))
+        found, lasts = _page_problems(book, page, smil, lengths)
+        problems += found
+        if durations.get(name) != lasts:
+            problems.append(f"{smil} lasts {lasts} ms, which the package does not say.")
+        total += lasts
     if durations.get("") != total:
         problems.append(f"The narration lasts {total} ms, which the package does not say.")
     return problems
+
+
+def _page_problems(
+    book: Archive, page: str, smil: str, lengths: dict[str, float]
+) -> tuple[list[str], int]:
+    """What is wrong with one overlay, and its milliseconds; `lengths` are those of audio files."""
+    elements = parse(book.read(page) or b"")[0].iter()
+    places = {element.get("id"): at for at, element in enumerate(elements) if element.get("id")}
+    problems: list[str] = []
+    last, lasts = -1, 0
+    for par in named(parse(book.read(smil) or b"", is_html=False)[0], "par"):
+        texts, sounds = named(par, "text"), named(par, "audio")
+        if (len(texts), len(sounds)) != (1, 1):
+            problems.append(f"{smil}: {par.get('id')} is not one text and one sound.")
+            continue
+        target, fragment = resolve(smil, texts[0].get("src", ""))
+        sound = resolve(smil, sounds[0].get("src", ""))[0]
+        begin, end = (_milliseconds(sounds[0].get(side, "")) for side in ("clipBegin", "clipEnd"))
+        if sound not in lengths:
+            lengths[sound] = _seconds(book, sound)
+        if not 0 <= begin < end <= (lengths[sound] + _SLACK_SECONDS) * 1000:
+            problems.append(f"{smil}: the clip of {fragment} is not in {sound}.")
+        lasts += end - begin
+        if target != page or fragment not in places:
+            problems.append(f"{smil}: {texts[0].get('src')} leads nowhere.")
+            continue
+        if places[fragment] <= last:
+            problems.append(f"{smil}: {fragment} is out of the page's order.")
+        last = places[fragment]
+    return problems, lasts
 
 
 def _seconds(book: Archive, path: str) -> float:

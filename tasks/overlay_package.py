@@ -14,14 +14,18 @@ from xml.sax.saxutils import escape, quoteattr
 
 from configs.errors import UserError
 from tasks.epub_guard import Archive
-from tasks.epub_markup import local_name
-from tasks.epub_package import resolve
+from tasks.epub_markup import CONTROLS, local_name
+from tasks.epub_package import fold, resolve
 from tasks.overlay_markup import Source, Tag, read_markup, scan
 from tasks.overlay_spans import free_prefix
 
 ACTIVE_CLASS = "-epub-media-overlay-active"
 STYLE = f".{ACTIVE_CLASS} {{\n\tbackground-color: rgba(255, 200, 0, 0.35);\n}}\n"
 SMIL_TYPE = "application/smil+xml"
+_ACCESS = (
+    ("schema:accessMode", "auditory"),
+    ("schema:accessibilityFeature", "synchronizedAudioText"),
+)
 DC = "http://purl.org/dc/elements/1.1/"
 
 
@@ -145,6 +149,8 @@ def package_text(
     book is another, and the same inputs still give the same bytes.
     """
     mark = package.prefix
+    narrator = fold(CONTROLS.sub("", narrator)) or "A synthetic voice"
+    notice = fold(CONTROLS.sub("", notice)) or "The narration is synthetic."
     manifest, metadata = (_closing(package.source, name) for name in ("manifest", "metadata"))
     edits: list[tuple[int, int, str]] = []
     items: list[str] = []
@@ -154,20 +160,13 @@ def package_text(
         _meta(metadata, "schema:description", notice, f"{mark}-narrator"),
         _meta(metadata, "media:narrator", narrator),
         _meta(metadata, "media:active-class", ACTIVE_CLASS),
-        _meta(metadata, "schema:accessMode", "auditory"),
-        _meta(metadata, "schema:accessibilityFeature", "synchronizedAudioText"),
     ]
     said = {
         (tag.element.get("property"), (tag.element.text or "").strip())
         for tag in package.source.tags
         if local_name(tag.element) == "meta"
     }
-    for property_, value in (
-        ("schema:accessMode", "auditory"),
-        ("schema:accessibilityFeature", "synchronizedAudioText"),
-    ):
-        if (property_, value) in said:
-            metas.remove(_meta(metadata, property_, value))
+    metas += [_meta(metadata, *access) for access in _ACCESS if access not in said]
     for number, overlay in enumerate(overlays, start=1):
         name = f"{mark}-overlay-{number}"
         tag = package.items[overlay.path]
