@@ -115,7 +115,7 @@ def resolve(base: str, href: str) -> tuple[str, str]:
 
 def read_package(archive: Archive) -> Package:
     """Read the package document through ebooklib. Raises UserError when there is none to read."""
-    opf_path = _package_path(archive)
+    opf_path = package_path(archive)
     root = _repaired_package(archive, opf_path)
     container = etree.Element(f"{{{CONTAINER_NS}}}container", nsmap={None: CONTAINER_NS})
     files = etree.SubElement(container, f"{{{CONTAINER_NS}}}rootfiles")
@@ -174,7 +174,7 @@ def read_package(archive: Archive) -> Package:
     )
 
 
-def _package_path(archive: Archive) -> str:
+def package_path(archive: Archive) -> str:
     """The first rendition's package document, as EPUB demands (ebooklib would take the last)."""
     content = archive.read(CONTAINER)
     paths = []
