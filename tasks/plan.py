@@ -1,6 +1,6 @@
 """Plan a chapter: what is spoken at once, with its phones and the pause after it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -122,35 +122,64 @@ def plan_chapter(
             f"the text is in {language!r}, and only {', '.join(LANGUAGES)} can be read so far: "
             "choose the language that it is to be read in"
         )
-    blocks = [(block.kind, block.text) for block in chapter.blocks]
+    blocks = [(place, block.kind, block.text) for place, block in enumerate(chapter.blocks)]
     if chapter.title.strip() and not _says_title(chapter.title, chapter.blocks, language):
-        blocks.insert(0, ("heading", chapter.title))
+        blocks.insert(0, (-1, "heading", chapter.title))
 
     planned: list[Utterance] = []
-    for place, (kind, text) in enumerate(blocks):
-        follower = blocks[place + 1][0] if place + 1 < len(blocks) else ""
+    for order, (place, kind, text) in enumerate(blocks):
+        follower = blocks[order + 1][1] if order + 1 < len(blocks) else ""
         after = _pause_after_block(kind, follower, pauses)
-        spans = split_utterances(text)
-        for span in spans:
-            last = span == spans[-1]
-            pieces = _fitting(text, span, language, version)
-            for piece, (printed, spoken) in enumerate(pieces):
-                ended = spoken.phones[-1:] in _SENTENCE_ENDS
-                pause, close = (pauses.sentence if ended else pauses.clause), _going_on
-                if last and piece == len(pieces) - 1:
-                    pause, close = after, _at_end
-                phones, characters = spoken_line(spoken, close)
-                if PAUSES.issuperset(phones):
-                    _lengthen(planned, pause)
-                    continue
-                index = len(planned)
-                planned.append(
-                    Utterance(number, index, printed, phones, language, pause, kind, characters)
+        parts = [
+            part
+            for span in split_utterances(text)
+            for part in _fitting(text, span, language, version)
+        ]
+        block_begins = len(planned)
+        unheard: tuple[Token, ...] = ()  # at the block's beginning
+        for part in parts:
+            ended = part.spoken.phones[-1:] in _SENTENCE_ENDS
+            pause, close = (pauses.sentence if ended else pauses.clause), _going_on
+            if part is parts[-1]:
+                pause, close = after, _at_end
+            phones, characters = spoken_line(part.spoken, close)
+            if not PAUSES.issuperset(phones):
+                tokens = (*unheard, *_tokens(part.spoken, part.start))
+                utterance = Utterance(
+                    number, len(planned), "", phones, language, pause, kind, characters, place
                 )
-        if not spans:
+                planned.append(_showing(utterance, text, tokens))
+                unheard = ()
+                continue
+            # It has no sound, but it is printed: it is shown with what is spoken beside it.
+            silent = tuple(replace(token, phones=0) for token in _tokens(part.spoken, part.start))
+            if len(planned) > block_begins:
+                last = planned[-1]
+                planned[-1] = _showing(last, text, (*_moved(last.tokens, last.start), *silent))
+            else:
+                unheard = (*unheard, *silent)
+            _lengthen(planned, pause)
+        if not parts:
             _lengthen(planned, after)
     _lengthen(planned, pauses.chapter)
     return planned
+
+
+def _tokens(spoken: Spoken, start: int) -> tuple[Token, ...]:
+    """What is said for each printed token; `start` is where the text stands in its block."""
+    return _moved(
+        [Token(word.start, word.end, word.spoken, len(word.phones)) for word in spoken.words], start
+    )
+
+
+def _moved(tokens: Iterable[Token], by: int) -> tuple[Token, ...]:
+    return tuple(replace(token, start=token.start + by, end=token.end + by) for token in tokens)
+
+
+def _showing(utterance: Utterance, block: str, tokens: Sequence[Token]) -> Utterance:
+    """The utterance with tokens of its block's text, and the text that they are printed as."""
+    start, end = tokens[0].start, tokens[-1].end
+    return replace(utterance, text=block[start:end], start=start, tokens=_moved(tokens, -start))
 
 
 def _lengthen(planned: list[Utterance], pause: float) -> None:
@@ -177,16 +206,21 @@ def _at_end(phones: tuple[str, ...]) -> tuple[str, ...]:
     return phones if phones[-1:] == (",",) else with_end(phones)
 
 
-def _fitting(text: str, span: Span, language: str, version: str) -> list[tuple[str, Spoken]]:
-    """Printed text and what is said for the parts of a span.
+@dataclass(frozen=True)
+class _Part:
+    """What is spoken at once: a part of a block's text from `start` on."""
 
-    Numbers can be much longer spoken than printed, so parts with too many phones are cut again.
-    """
-    printed = text[span[0] : span[1]]
-    spoken = speak_text(printed, language, version)
+    start: int
+    spoken: Spoken
+
+
+def _fitting(text: str, span: Span, language: str, version: str) -> list[_Part]:
+    """A span of `text`, cut again where it has too many phones: numbers can be much longer spoken
+    than printed."""
+    spoken = speak_text(text[span[0] : span[1]], language, version)
     if len(spoken.phones) > LONGEST_PHONES and (halves := halve(text, span, _LEAST_DENSE)):
         return [part for half in halves for part in _fitting(text, half, language, version)]
-    return [(printed, spoken)]
+    return [_Part(span[0], spoken)]
 
 
 def _says_title(title: str, blocks: Iterable["Block"], language: str) -> bool:
