@@ -1,17 +1,19 @@
 """Plan a chapter: what is spoken at once, with its phones and the pause after it."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from configs.errors import UserError
 from model.speaking import Characters, spoken_line
-from model.text import LANGUAGES, Spoken, speak_text, with_end
+from model.text import LANGUAGES, Reading, Spoken, speak_text, with_end
 from model.text.marks import ENDS, PAUSES
+from tasks.lexicon import Lexicon
+from tasks.read_book import Block, Chapter
+from tasks.readings import block_readings, masked, within
 from tasks.sentences import Span, halve, sentence_spans
 
-if TYPE_CHECKING:
-    from tasks.read_book import Block, Chapter
+log = logging.getLogger(__name__)
 
 # Characters of an utterance: longer ones are cut at clauses, shorter ones join a neighbour of
 # their paragraph. The model learned from sentences of 12 to 190 characters and up to 138 phones
@@ -22,6 +24,7 @@ SHORTEST = 18
 _JOINED = 100  # joining never makes more than this
 _LEAST = 30  # no half of a cut sentence is shorter,
 _LEAST_DENSE = 8  # nor of one whose numbers take long to say
+NO_LEXICON = Lexicon()
 _SENTENCE_ENDS = frozenset((mark,) for mark in ENDS)
 
 
@@ -105,35 +108,42 @@ def _cut(text: str, span: Span, longest: int) -> list[Span]:
 
 def plan_chapter(
     number: int,
-    chapter: "Chapter",
+    chapter: Chapter,
     pauses: Pauses,
     language: str = "en",
     version: str = "",
+    *,
+    lexicon: Lexicon = NO_LEXICON,
+    warn: Callable[[str], None] = log.warning,
 ) -> list[Utterance]:
     """Utterances of a chapter in order.
 
     The title is spoken first unless the chapter's first blocks already say it. Text with nothing
     to say (ornaments, foreign script) makes no utterance, but the pause after it is kept. `number`
     counts from 0; `version` is that of the official checkpoints that are to speak, "v1" or "v2", or
-    "" for our own voice. Raises UserError for a language that has no text front-end.
+    "" for our own voice. `lexicon` holds the user's own pronunciations; `warn` is given a sentence
+    for each thing that the book says of its words and that can't be spoken. Raises UserError for a
+    language that has no text front-end.
     """
     if language.split("-")[0].lower() not in LANGUAGES:
         raise UserError(
             f"the text is in {language!r}, and only {', '.join(LANGUAGES)} can be read so far: "
             "choose the language that it is to be read in"
         )
-    blocks = [(place, block.kind, block.text) for place, block in enumerate(chapter.blocks)]
+    blocks = list(enumerate(chapter.blocks))
     if chapter.title.strip() and not _says_title(chapter.title, chapter.blocks, language):
-        blocks.insert(0, (-1, "heading", chapter.title))
+        blocks.insert(0, (-1, Block("heading", chapter.title)))
 
     planned: list[Utterance] = []
-    for order, (place, kind, text) in enumerate(blocks):
-        follower = blocks[order + 1][1] if order + 1 < len(blocks) else ""
-        after = _pause_after_block(kind, follower, pauses)
+    for order, (place, block) in enumerate(blocks):
+        text = block.text
+        follower = blocks[order + 1][1].kind if order + 1 < len(blocks) else ""
+        after = _pause_after_block(block.kind, follower, pauses)
+        script = _Script(text, block_readings(block, language, version, lexicon, warn))
         parts = [
             part
-            for span in split_utterances(text)
-            for part in _fitting(text, span, language, version)
+            for span in split_utterances(script.uncut)
+            for part in _fitting(script, span, language, version)
         ]
         block_begins = len(planned)
         unheard: tuple[Token, ...] = ()  # at the block's beginning
@@ -146,7 +156,7 @@ def plan_chapter(
             if not PAUSES.issuperset(phones):
                 tokens = (*unheard, *_tokens(part.spoken, part.start))
                 utterance = Utterance(
-                    number, len(planned), "", phones, language, pause, kind, characters, place
+                    number, len(planned), "", phones, language, pause, block.kind, characters, place
                 )
                 planned.append(_showing(utterance, text, tokens))
                 unheard = ()
@@ -207,6 +217,19 @@ def _at_end(phones: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class _Script:
+    """A block's text, and how stretches of it are read."""
+
+    text: str
+    readings: Sequence[Reading]
+
+    @property
+    def uncut(self) -> str:
+        """The text with nothing in such a stretch at which it could be cut."""
+        return masked(self.text, self.readings)
+
+
+@dataclass(frozen=True)
 class _Part:
     """What is spoken at once: a part of a block's text from `start` on."""
 
@@ -214,16 +237,17 @@ class _Part:
     spoken: Spoken
 
 
-def _fitting(text: str, span: Span, language: str, version: str) -> list[_Part]:
-    """A span of `text`, cut again where it has too many phones: numbers can be much longer spoken
-    than printed."""
-    spoken = speak_text(text[span[0] : span[1]], language, version)
-    if len(spoken.phones) > LONGEST_PHONES and (halves := halve(text, span, _LEAST_DENSE)):
-        return [part for half in halves for part in _fitting(text, half, language, version)]
+def _fitting(script: _Script, span: Span, language: str, version: str) -> list[_Part]:
+    """A span of the text, cut again where it has too many phones: numbers can be much longer
+    spoken than printed."""
+    readings = within(script.readings, *span)
+    spoken = speak_text(script.text[span[0] : span[1]], language, version, readings)
+    if len(spoken.phones) > LONGEST_PHONES and (halves := halve(script.uncut, span, _LEAST_DENSE)):
+        return [part for half in halves for part in _fitting(script, half, language, version)]
     return [_Part(span[0], spoken)]
 
 
-def _says_title(title: str, blocks: Iterable["Block"], language: str) -> bool:
+def _says_title(title: str, blocks: Iterable[Block], language: str) -> bool:
     """Whether the first blocks say the title.
 
     They do if they begin with its words, or with a heading made of some of them ("I" or "The Boy"

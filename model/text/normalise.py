@@ -6,7 +6,8 @@ white space, so that nothing printed is lost from the record.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from model.text import abbreviations, numbers
@@ -97,17 +98,27 @@ def _say(*parts: str) -> Pieces:
     return tuple(piece for piece in said if piece)
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """All tokens of `text` in order."""
+def tokens(text: str, told: Sequence[tuple[int, int]] = ()) -> Iterator[Token]:
+    """All tokens of `text` in order.
+
+    Each of the spans `told`, which are in order, is a token of its own: its reading is known.
+    """
     cleaned = clean(text)
+    known = deque(told)
     letters = re.findall(r"[^\W\d_]{2,}", cleaned)
     shouted = len(letters) > 1 and all(word.isupper() for word in letters)
     at, previous = 0, ""
     while at < len(cleaned):
-        if cleaned[at].isspace():
+        if known and at == known[0][0]:
+            end = known.popleft()[1]
+            token = Token(at, end, tuple(cleaned[at:end].split()))
+        elif cleaned[at].isspace():
             at += 1
             continue
-        token = _token(Place(cleaned, at, previous, shouted))
+        else:
+            token = _token(Place(cleaned, at, previous, shouted))
+            if known and token.end > known[0][0]:
+                token = _token(Place(cleaned[: known[0][0]], at, previous, shouted))
         yield token
         if token.said:
             previous = cleaned[token.start : token.end]
