@@ -15,6 +15,7 @@ from configs.errors import UsageError, UserError
 from flows.clone_cli import clone
 from flows.models_cli import models_app
 from flows.pretrain_cli import pretrain_app
+from flows.say_as_cli import say_as
 from flows.start import start as _start
 from flows.start import terminal as _terminal
 
@@ -148,6 +149,15 @@ def audiobook(
             rich_help_panel="What",
         ),
     ] = "",
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(
+            "--lexicon",
+            metavar="FILE",
+            help="How words of this book are spoken; lexicon.yaml in the output folder by default.",
+            rich_help_panel="What",
+        ),
+    ] = None,
     transcript: TranscriptOption = None,
     model: ModelOption = "",
     seed: SeedOption = 0,
@@ -179,7 +189,7 @@ def audiobook(
     chosen = choose_model(model, settings.models)
     presets = load_presets(config, chosen.official)
     asked = _asked_voice(voice, transcript)
-    order = Order(book, asked, out, chapters, language, seed, presets, settings, chosen)
+    order = Order(book, asked, out, chapters, language, seed, presets, settings, chosen, lexicon)
     made = make_audiobook(order, _terminal(), engine_of(chosen))
     _terminal().print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
     if made.flawed:
@@ -288,6 +298,7 @@ def speak(
 
 
 app.command(rich_help_panel="Make")(clone)
+app.command(rich_help_panel="Keep")(say_as)
 
 
 @voices_app.command("add")

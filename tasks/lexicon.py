@@ -17,6 +17,7 @@ from model.text.lexicon import dictionary, with_s
 from model.text.respelling import respelled
 from tasks.beside import write_bytes
 
+BOOK_FILE = "lexicon.yaml"
 _LARGEST_FILE = 5_000_000  # bytes
 _LONGEST = 100  # characters of an entry, and of what is said for it
 _MOST_PHONES = 60
@@ -211,6 +212,14 @@ def load_lexicon(paths: Iterable[Path]) -> Lexicon:
     return Lexicon(entries)
 
 
+def find_lexicon(everywhere: Path, given: Path | None, out: Path) -> Lexicon:
+    """The user's lexicon for all books, and over it that of one book: the file that is `given`, or
+    the one in the book's folder `out`."""
+    own = given or out / BOOK_FILE
+    files = [path for path in (everywhere, own) if path.exists() or path == given]
+    return load_lexicon(files)
+
+
 def read_entries(path: Path) -> list[Entry]:
     """The entries of a file in its order."""
     content = _load(path, _text(path))
@@ -259,15 +268,19 @@ def write_entry(path: Path, word: str, entry: Entry | None) -> bool:
     Returns whether the word was in the file before. The file is written whole or not at all.
     """
     text = _text(path) if path.exists() else ""
-    read = _load(path, text)
-    places = [(key, span) for key, span in _lines(text) if _plain(key) == _plain(word)]
-    if read and len(read) > len(_lines(text)):
+    found = _lines(text) if _load(path, text) else []
+    places = [(key, span) for key, span in found if _plain(key) == _plain(word)]
+    if _load(path, text) and not found:
         raise UserError(f"{path} is all in one pair of braces; give each word a line of its own")
+    if entry is None and not places:
+        return False
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
     new = [] if entry is None else [_line(entry)]
     for _, (start, end) in reversed(places):
+        while end - 1 > start and not lines[end - 1].partition("#")[0].strip():
+            end -= 1  # blank lines and comments belong to what follows
         lines[start:end], new = new, []
     write_bytes(path, "".join([*lines, *new]).encode())
     return bool(places)
@@ -288,7 +301,12 @@ def _lines(text: str) -> list[tuple[str, tuple[int, int]]]:
 def _line(entry: Entry) -> str:
     given = {name: value for name in _FIELDS if (value := getattr(entry, name))}
     value = entry.say if given.keys() == {"say"} else given
+    flow = False if isinstance(value, str) else None  # braces around several things said
     line: str = yaml.safe_dump(
-        {entry.word: value}, default_flow_style=None, allow_unicode=True, width=10_000
+        {entry.word: value},
+        default_flow_style=flow,
+        allow_unicode=True,
+        sort_keys=False,
+        width=10_000,
     )
-    return line.strip() + "\n" if isinstance(value, str) else line
+    return line
