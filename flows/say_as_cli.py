@@ -83,9 +83,10 @@ def say_as(
             raise UserError(f"{word!r} is not in {path}")
         typer.echo(f"{word} is read as usual again")
         return
-    entry = Entry(
-        *(" ".join(value.split()) for value in (word, respelling, phones, ipa)), case, language
-    ).check()
+    word, respelling, phones, ipa = (
+        " ".join(value.split()) for value in (word, respelling, phones, ipa)
+    )
+    entry = Entry(word, respelling, phones, ipa, case, language).check()
     write_entry(path, word, entry)
     typer.echo(f"{entry.word}: {_sounds(entry) or entry.say}")
 

@@ -16,9 +16,9 @@ from model.text.ipa import ipa_phones
 from model.text.lexicon import dictionary, with_s
 from model.text.respelling import respelled
 from tasks.beside import write_bytes
+from tasks.handwritten import parse, read_text
 
 BOOK_FILE = "lexicon.yaml"
-_LARGEST_FILE = 5_000_000  # bytes
 _LONGEST = 100  # characters of an entry, and of what is said for it
 _MOST_PHONES = 60
 _CASES = ("exact", "any")
@@ -222,7 +222,7 @@ def find_lexicon(everywhere: Path, given: Path | None, out: Path) -> Lexicon:
 
 def read_entries(path: Path) -> list[Entry]:
     """The entries of a file in its order."""
-    content = _load(path, _text(path))
+    content = parse(path, read_text(path))
     entries = []
     for word, value in content.items():
         given = {"say": value} if isinstance(value, str) else value
@@ -240,37 +240,15 @@ def read_entries(path: Path) -> list[Entry]:
     return entries
 
 
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise UsageError(f"{path} is too large for a lexicon")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read: {error}") from error
-
-
-def _load(path: Path, text: str) -> dict[str, object]:
-    """The names and values of a YAML text, all of them as they are written: "No" is a word."""
-    try:
-        content = yaml.load(text, Loader=yaml.BaseLoader)  # builds text only
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not content:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(word, str) for word in content):
-        raise UsageError(f"{path} must hold words and how they are said, as in Weena: WEE-nah")
-    return content
-
-
 def write_entry(path: Path, word: str, entry: Entry | None) -> bool:
     """Puts an entry into a file, or takes the one of that word out; the rest stays as it is.
 
     Returns whether the word was in the file before. The file is written whole or not at all.
     """
-    text = _text(path) if path.exists() else ""
-    found = _lines(text) if _load(path, text) else []
+    text = read_text(path) if path.exists() else ""
+    found = _lines(text) if parse(path, text) else []
     places = [(key, span) for key, span in found if _plain(key) == _plain(word)]
-    if _load(path, text) and not found:
+    if parse(path, text) and not found:
         raise UserError(f"{path} is all in one pair of braces; give each word a line of its own")
     if entry is None and not places:
         return False

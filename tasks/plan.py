@@ -1,17 +1,20 @@
 """Plan a chapter: what is spoken at once, with its phones and the pause after it."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from configs.errors import UserError
 from model.speaking import Characters, spoken_line
 from model.text import LANGUAGES, Reading, Spoken, speak_text, with_end
 from model.text.marks import ENDS, PAUSES
+from tasks.casting import Cast, cast_regions, speaker_at
 from tasks.lexicon import Lexicon
 from tasks.read_book import Block, Chapter
 from tasks.readings import block_readings, masked, within
-from tasks.sentences import Span, halve, sentence_spans
+from tasks.sentences import Span, halve, sentence_spans, trim
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ _JOINED = 100  # joining never makes more than this
 _LEAST = 30  # no half of a cut sentence is shorter,
 _LEAST_DENSE = 8  # nor of one whose numbers take long to say
 NO_LEXICON = Lexicon()
+_GOES_ON = re.compile(r"[\s,;:—–-]*[a-zà-ÿ]")
 _SENTENCE_ENDS = frozenset((mark,) for mark in ENDS)
 
 
@@ -77,21 +81,31 @@ class Utterance:
     speaker: str = ""
 
 
-def split_utterances(text: str) -> list[Span]:
+def split_utterances(text: str, borders: Sequence[int] = ()) -> list[Span]:
     """Character spans of what is spoken at once; each character but white space is in one of them.
 
     A sentence is an utterance; those over `LONGEST` characters are cut at clauses, those under
-    `SHORTEST` join the next or, at the end, the one before.
+    `SHORTEST` join the next or, at the end, the one before. At `borders`, in order, another voice
+    begins: no span goes over one of them.
     """
-    return [part for span in _joined(sentence_spans(text)) for part in _cut(text, span, LONGEST)]
+    sentences = [part for span in sentence_spans(text) for part in _apart(text, span, borders)]
+    return [part for span in _joined(sentences, borders) for part in _cut(text, span, LONGEST)]
 
 
-def _joined(spans: Iterable[Span]) -> list[Span]:
+def _apart(text: str, span: Span, borders: Sequence[int]) -> list[Span]:
+    """`span` cut at the borders in it."""
+    inside = [border for border in borders if span[0] < border < span[1]]
+    cuts = pairwise([span[0], *inside, span[1]])
+    return [part for cut in cuts if (part := trim(text, cut))] if inside else [span]
+
+
+def _joined(spans: Iterable[Span], borders: Sequence[int]) -> list[Span]:
     joined: list[Span] = []
     for start, end in spans:
         if joined:
             before, middle = joined[-1]
             short = min(middle - before, end - start) < SHORTEST
+            short = short and not any(middle <= border <= start for border in borders)
             if short and end - before <= _JOINED:
                 joined[-1] = (before, end)
                 continue
@@ -114,6 +128,7 @@ def plan_chapter(
     version: str = "",
     *,
     lexicon: Lexicon = NO_LEXICON,
+    cast: Cast | None = None,
     warn: Callable[[str], None] = log.warning,
 ) -> list[Utterance]:
     """Utterances of a chapter in order.
@@ -121,9 +136,9 @@ def plan_chapter(
     The title is spoken first unless the chapter's first blocks already say it. Text with nothing
     to say (ornaments, foreign script) makes no utterance, but the pause after it is kept. `number`
     counts from 0; `version` is that of the official checkpoints that are to speak, "v1" or "v2", or
-    "" for our own voice. `lexicon` holds the user's own pronunciations; `warn` is given a sentence
-    for each thing that the book says of its words and that can't be spoken. Raises UserError for a
-    language that has no text front-end.
+    "" for our own voice. `lexicon` holds the user's own pronunciations. With a `cast`, text is also
+    cut where another voice begins. `warn` is given a sentence for each thing that the book says of
+    its words and that can't be spoken. Raises UserError for a language that has no text front-end.
     """
     if language.split("-")[0].lower() not in LANGUAGES:
         raise UserError(
@@ -134,15 +149,18 @@ def plan_chapter(
     if chapter.title.strip() and not _says_title(chapter.title, chapter.blocks, language):
         blocks.insert(0, (-1, Block("heading", chapter.title)))
 
+    regions = cast_regions(number, chapter, cast) if cast else []
     planned: list[Utterance] = []
     for order, (place, block) in enumerate(blocks):
         text = block.text
         follower = blocks[order + 1][1].kind if order + 1 < len(blocks) else ""
         after = _pause_after_block(block.kind, follower, pauses)
         script = _Script(text, block_readings(block, language, version, lexicon, warn))
+        lines = regions[place] if regions and place >= 0 else []
+        borders = [border for line in lines for border in (line.start, line.end)]
         parts = [
             part
-            for span in split_utterances(script.uncut)
+            for span in split_utterances(script.uncut, borders)
             for part in _fitting(script, span, language, version)
         ]
         block_begins = len(planned)
@@ -152,11 +170,22 @@ def plan_chapter(
             pause, close = (pauses.sentence if ended else pauses.clause), _going_on
             if part is parts[-1]:
                 pause, close = after, _at_end
+            elif part.end in borders and _GOES_ON.match(text, part.end):
+                pause = pauses.clause  # “Stop!” | he cried.
             phones, characters = spoken_line(part.spoken, close)
             if not PAUSES.issuperset(phones):
                 tokens = (*unheard, *_tokens(part.spoken, part.start))
                 utterance = Utterance(
-                    number, len(planned), "", phones, language, pause, block.kind, characters, place
+                    number,
+                    len(planned),
+                    "",
+                    phones,
+                    language,
+                    pause,
+                    block.kind,
+                    characters,
+                    place,
+                    speaker=speaker_at(lines, part.start),
                 )
                 planned.append(_showing(utterance, text, tokens))
                 unheard = ()
@@ -235,6 +264,10 @@ class _Part:
 
     start: int
     spoken: Spoken
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.spoken.text)
 
 
 def _fitting(script: _Script, span: Span, language: str, version: str) -> list[_Part]:

@@ -132,7 +132,7 @@ def test_files_are_read_and_later_ones_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ("- a\n", "words and how they are said"),
+        ("- a\n", "names and values"),
         ("a: [b]\n", "'a'"),
         ("a: {say: b, sing: c}\n", "'sing'"),
         ("a: {say: b, ipa: c}\n", "one of say, phones and ipa"),
