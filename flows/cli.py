@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.errors import UsageError, UserError
+from flows.cast_cli import cast
 from flows.clone_cli import clone
 from flows.models_cli import models_app
 from flows.pretrain_cli import pretrain_app
@@ -299,6 +300,7 @@ def speak(
 
 app.command(rich_help_panel="Make")(clone)
 app.command(rich_help_panel="Keep")(say_as)
+app.command(rich_help_panel="Keep")(cast)
 
 
 @voices_app.command("add")
