@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from configs.errors import UserError
 from model.text import LANGUAGES, Reading, speak_text
+from model.text.abbreviations import stop_ends_sentence
 from model.text.capitals import roman_words
 from model.text.ipa import ipa_phones, x_sampa_phones
 from model.text.lexicon import fold, pronounce, spelled, with_s
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _LONGEST_PRINTED = 100
 _LONGEST_SAID = 200
 _MOST_PHONES = 100
+_SIGHT = 60  # characters around a full stop that tell what it belongs to
 _ALPHABETS = {"ipa": ipa_phones, "x-sampa": x_sampa_phones}
 _SAMPLES = {"en": "a", "zh": "一", "yue": "一", "ja": "あ", "ko": "가"}
 
@@ -36,7 +38,8 @@ def block_readings(
     """Readings of stretches of the block's text, in order, for `speak_text` with that language and
     version; what can't be read as it is told is read as usual, and `warn` is given a sentence."""
     if not block.remarks:
-        return lexicon.readings(block.text, lambda at: language)
+        found = lexicon.readings(block.text, lambda at: language)
+        return [_without_stop(block.text, reading) for reading in found]
     tongues = _tongues(block, language, version, warn)
     spoken = {at: r.language for r in tongues for at in range(r.start, r.end)}
     kept = lexicon.readings(block.text, lambda at: spoken.get(at, language))
@@ -46,6 +49,7 @@ def block_readings(
         english = _code(spoken.get(remark.start, language)) == "en"
         if reading := _told(block.text, remark, english, warn):
             kept.append(reading)
+    kept = [_without_stop(block.text, reading) for reading in kept]
     # A stretch of a language comes before what is in it.
     return sorted([*tongues, *kept], key=lambda reading: (reading.start, not reading.language))
 
@@ -138,6 +142,16 @@ def _told(
         warn(f"What the book says is spoken for “{printed[:40]}” is too long; it is read as usual.")
         return None
     return reading
+
+
+def _without_stop(text: str, reading: Reading) -> Reading:
+    """The reading of an abbreviation without a stop that also ends its sentence."""
+    end = reading.end - 1
+    if text[end] != "." or end == reading.start:
+        return reading
+    after = text[reading.end : reading.end + _SIGHT]
+    ends = not after.strip() or stop_ends_sentence(text[max(0, end - _SIGHT) : end], after)
+    return replace(reading, end=end) if ends else reading
 
 
 def _letters(start: int, printed: str) -> Reading | None:

@@ -35,9 +35,11 @@ _CONSONANTS = {
     "l": "L", "ɫ": "L", "ɭ": "L", "ʎ": "L Y", "ʟ": "L", "r": "R", "ɹ": "R", "ɾ": "R", "ɻ": "R",
     "ɽ": "R", "ɺ": "R", "ʀ": "R", "ʁ": "R", "w": "W", "ʍ": "W", "ɥ": "W", "ɰ": "W", "j": "Y",
 }  # fmt: skip
+_SONORANTS = frozenset(("N", "M", "NG", "L", "R", "W", "Y"))
 _SYLLABIC = {"n": "AH N", "m": "AH M", "l": "AH L", "ɫ": "AH L", "ŋ": "AH NG", "r": "ER"}
 _SOUNDS = _VOWELS | _CONSONANTS
 _SYMBOL = re.compile("|".join(sorted(_SOUNDS, key=len, reverse=True)))
+_VOWEL = re.compile("|".join(sorted(_VOWELS, key=len, reverse=True)))
 _STRESS = {"ˈ": "1", "'": "1", "ˌ": "2"}
 # Length, syllable and word borders, tones, release, raising: nothing that ARPAbet can say.
 _IGNORED = frozenset("ːˑ.‿|‖-ʰʲʷˠˤˡⁿʼʔʕʡʢ˞˥˦˧˨˩ꜛꜜ↗↘()[]/\u02d0")
@@ -95,6 +97,9 @@ def _word(ipa: str) -> list[str] | None:
         if ipa[at] in _STRESS:
             stress = _STRESS[ipa[at]]
             at += 1
+        elif ipa[at] == "y" and (_VOWEL.match(ipa, at + 1) or ipa[at + 1 : at + 2] in _STRESS):
+            phones.append("Y")  # as American dictionaries write it
+            at += 1
         elif match := _SYMBOL.match(ipa, at):
             at = match.end()
             syllabic = ipa[at : at + 1] == "\u0329" and match.group() in _SYLLABIC
@@ -109,7 +114,20 @@ def _word(ipa: str) -> list[str] | None:
             at += 1
         else:
             return None
-    return stressed(phones)
+    return stressed(_with_syllables(phones))
+
+
+def _with_syllables(phones: list[str]) -> list[str]:
+    """`phones` with a vowel where a nasal or "l" must be a syllable, as in "button" without one."""
+    voiced: list[str] = []
+    for place, phone in enumerate(phones):
+        after = phones[place + 1] if place + 1 < len(phones) else ""
+        if phone in ("N", "M", "L") and not after[-1:].isdigit():
+            before = voiced[-1] if voiced else "0"
+            if before[-1].isalpha() and before not in _SONORANTS:
+                voiced.append("AH0")
+        voiced.append(phone)
+    return voiced
 
 
 _VOWEL_PHONES = frozenset(

@@ -407,7 +407,7 @@ def _phone_number(match: re.Match[str], place: Place) -> Pieces | None:
 
 def _range(match: re.Match[str], place: Place) -> Pieces | None:
     low, high = match.group(1), match.group(2)
-    years = len(low) == 4 and len(high) in {2, 4}
+    years = low.isdigit() and high.isdigit() and len(low) == 4 and len(high) in {2, 4}
     read = numbers.year if years else numbers.decimal
     unit = _unit(match.group("unit"), plural=True)
     two_digits = len(high) == 2 and high.isdigit()

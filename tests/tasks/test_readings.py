@@ -67,6 +67,16 @@ def test_letters_and_numerals() -> None:
     assert "EH1 M P IY1 Z" in said(text, at(text, "MPs", role="letters"))
 
 
+def test_a_stop_that_ends_the_sentence_still_ends_it() -> None:
+    text = "They sold pens, ink, etc. There was nobody N. of the river. At last she went E."
+    told = [at(text, "etc.", said="and so on"), at(text, "N.", phonemes="nɔrθ")]
+    utterances, _ = planned(text, *told, at(text, "E.", phonemes="ist"))
+    assert [utterance.text.split()[-1] for utterance in utterances] == ["etc.", "river.", "E."]
+    assert utterances[0].phones[-3:] == ("AA1", "N", ".")
+    assert " ".join(utterances[1].phones).count("N AO1 R TH AH1 V") == 1
+    assert utterances[2].phones[-4:] == ("IY1", "S", "T", ".")
+
+
 def test_a_language_that_the_voice_does_not_speak_changes_nothing() -> None:
     text = "She said “bonjour” and 你好 to us all."
     plain = said(text)

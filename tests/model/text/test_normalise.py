@@ -13,6 +13,7 @@ from model.text.marks import PAUSES
 READINGS = [
     # Numbers
     ("There are 365 days.", "There are three hundred sixty five days."),
+    ("30.5-31 of it", "thirty point five to thirty one of it"),
     ("The shelf holds 1,250 books.", "The shelf holds one thousand, two hundred fifty books."),
     ("Our galaxy may hold 100000000000 stars.", "Our galaxy may hold one hundred billion stars."),
     (

@@ -21,6 +21,10 @@ from model.text.respelling import respelled
         ("wiːnə", "W IY1 N AH0"),  # no stress: on the first full vowel
         ("bɔ̃ ʒuːʁ", "B AO1 N ZH UW1 R"),
         ("/ˈɡəʊ.ɪŋ/", "G OW1 IH0 NG"),
+        ("ˈkyubɛb", "K Y UW1 B EH0 B"),  # "y" as American dictionaries write it
+        ("ty", "T UW1"),
+        ("ˈkæntn", "K AE1 N T AH0 N"),
+        ("ˈmlɑdə", "M L AA1 D AH0"),
         ("☃", ""),
         ("wiːn☃", ""),
         ("ˈː", ""),
