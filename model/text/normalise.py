@@ -174,7 +174,7 @@ _ADDRESS_SIGNS = {
 def _spell_address(address: str) -> Pieces:
     said: list[str] = []
     for part in re.findall(r"[A-Za-z]+|[0-9]+|.", address):
-        if part.isdigit():
+        if part.isdecimal():
             said.extend(_say(numbers.cardinal(part) if len(part) < 3 else numbers.digits(part)))
         elif part.isalpha():
             spelled = len(part) == 1 or part.lower() in {"www", "http", "https", "html", "uk", "us"}

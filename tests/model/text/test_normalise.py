@@ -166,6 +166,7 @@ READINGS = [
     # Symbols and addresses
     ("he/she and/or they @ home", "he or she and or they at home"),
     ("see https://www.example.org/a.", "see W W W dot example dot org slash A."),
+    ("www.example.com²", "W W W dot example dot com"),
     ("mail bob.lee@example.com today", "mail bob dot lee at example dot com today"),
     ("α and π", "alpha and pi"),
     # Nothing to say
