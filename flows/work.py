@@ -105,7 +105,7 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     pauses = Pauses(**order.presets.pauses.model_dump())
     chapters: dict[int, list[Utterance]] = {}
     warnings = list(book.warnings)
-    lexicon = find_lexicon(order.settings.lexicon, order.lexicon, order.out)
+    lexicon = find_lexicon(order.settings.lexicon, order.out, order.lexicon)
     for number in numbers:
         utterances = plan_chapter(
             number,

@@ -212,11 +212,11 @@ def load_lexicon(paths: Iterable[Path]) -> Lexicon:
     return Lexicon(entries)
 
 
-def find_lexicon(everywhere: Path, given: Path | None, out: Path) -> Lexicon:
-    """The user's lexicon for all books, and over it that of one book: the file that is `given`, or
-    the one in the book's folder `out`."""
-    own = given or out / BOOK_FILE
-    files = [path for path in (everywhere, own) if path.exists() or path == given]
+def find_lexicon(everywhere: Path, out: Path | None = None, given: Path | None = None) -> Lexicon:
+    """The user's lexicon for all books, and over it that of the book which is made in `out`: the
+    file that is `given`, or the one in that folder."""
+    own = given or (out / BOOK_FILE if out else None)
+    files = [path for path in (everywhere, own) if path and (path.exists() or path == given)]
     return load_lexicon(files)
 
 
