@@ -152,9 +152,9 @@ class Lexicon:
         by_word, unspaced = self._index
         for run in _RUN.finditer(text) if by_word else ():
             word = _key(run.group())
-            for key in {word, word.removesuffix("s"), word.removesuffix("es")}:
-                if key in by_word:
-                    yield run.start(), by_word[key]
+            keys = dict.fromkeys((word, word.removesuffix("s"), word.removesuffix("es")))
+            if candidates := [entry for key in keys for entry in by_word.get(key, ())]:
+                yield run.start(), candidates
         if unspaced:
             for match in _UNSPACED.finditer(text):
                 if match.group() in unspaced:

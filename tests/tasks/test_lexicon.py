@@ -90,6 +90,12 @@ def test_the_longest_entry_wins_then_the_same_capitals() -> None:
     assert readings[0].phones != readings[1].phones
 
 
+def test_a_word_wins_over_the_plural_of_another() -> None:
+    entries = [Entry("Jone", say="JOH-nee"), Entry("Jones", say="KAY")]
+    readings = lexicon_of(*entries).readings("Jones Jone’s", lambda _: "en")
+    assert [reading.phones[-1] for reading in readings] == ["EY1", "IY0"]
+
+
 def test_an_entry_wins_over_abbreviations_numbers_and_the_book() -> None:
     assert "D AY1 N OW0" in said("We saw Dr. No again.", Entry("Dr. No", say="DY-noh"))
     assert "F AO1" in said("It cost 1,000 then.", Entry("1,000", say="for"))
