@@ -60,6 +60,11 @@ class Settings(BaseSettings):
         return self.home / "work"
 
     @property
+    def lexicon(self) -> Path:
+        """How the user wants words spoken in all books."""
+        return self.home / "lexicon.yaml"
+
+    @property
     def log_file(self) -> Path:
         return self.home / "log" / "voxloom.log"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.errors import UsageError, UserError
+from flows.cast_cli import cast
 from flows.clone_cli import clone
 from flows.inspect_cli import (
     BookArgument,
@@ -23,6 +24,7 @@ from flows.inspect_cli import (
 )
 from flows.models_cli import models_app
 from flows.pretrain_cli import pretrain_app
+from flows.say_as_cli import say_as
 from flows.start import start as _start
 from flows.start import terminal as _terminal
 
@@ -160,6 +162,15 @@ def audiobook(
     include: IncludeOption = "",
     exclude: ExcludeOption = "",
     images: ImagesOption = False,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(
+            "--lexicon",
+            metavar="FILE",
+            help="How words of this book are spoken; lexicon.yaml in the output folder by default.",
+            rich_help_panel="What",
+        ),
+    ] = None,
     transcript: TranscriptOption = None,
     model: ModelOption = "",
     seed: SeedOption = 0,
@@ -193,7 +204,9 @@ def audiobook(
     chosen = choose_model(model, settings.models)
     presets = load_presets(config, chosen.official)
     asked = _asked_voice(voice, transcript)
-    order = Order(book, asked, out, chapters, language, seed, presets, settings, chosen, reading)
+    order = Order(
+        book, asked, out, chapters, language, seed, presets, settings, chosen, reading, lexicon
+    )
     made = make_audiobook(order, _terminal(), engine_of(chosen))
     _terminal().print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
     if made.flawed:
@@ -303,6 +316,8 @@ def speak(
 
 app.command(rich_help_panel="Make")(clone)
 app.command(rich_help_panel="Make")(inspect)
+app.command(rich_help_panel="Keep")(say_as)
+app.command(rich_help_panel="Keep")(cast)
 
 
 @voices_app.command("add")

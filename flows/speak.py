@@ -22,6 +22,7 @@ from tasks.batches import make_batches
 from tasks.beside import write_bytes
 from tasks.engines import tuned_engine
 from tasks.hearing import hear
+from tasks.lexicon import find_lexicon
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Block, Chapter
 from tasks.render import Line, render_takes
@@ -57,8 +58,16 @@ def speak(
 
     voices = find_voices(voice, Library(settings.voices))
     pauses = Pauses(**presets.pauses.model_dump())
+    lexicon = find_lexicon(settings.lexicon)
     plans = [
-        plan_chapter(number, Chapter("", (Block("paragraph", text),)), pauses, language, reading)
+        plan_chapter(
+            number,
+            Chapter("", (Block("paragraph", text),)),
+            pauses,
+            language,
+            reading,
+            lexicon=lexicon,
+        )
         for number, text in enumerate(texts)
     ]
     progress.stage("Loading the voice model")

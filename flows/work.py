@@ -28,6 +28,7 @@ from tasks.batches import make_batches
 from tasks.beside import disk_error, write_bytes
 from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine, tuned_engine
 from tasks.hearing import hear
+from tasks.lexicon import find_lexicon
 from tasks.master import BookLevel, book_level
 from tasks.matter import AS_USUAL, Reading
 from tasks.package import Packed, package_m4b
@@ -68,6 +69,7 @@ class Order:
     settings: Settings
     model: ChosenModel = BUILT_IN
     reading: Reading = AS_USUAL
+    lexicon: Path | None = None  # of this book, beside that of all books
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,16 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     pauses = Pauses(**order.presets.pauses.model_dump())
     chapters: dict[int, list[Utterance]] = {}
     warnings = list(book.warnings)
+    lexicon = find_lexicon(order.settings.lexicon, order.out, order.lexicon)
     for number in numbers:
         utterances = plan_chapter(
-            number, book.chapters[number], pauses, language, order.model.reading
+            number,
+            book.chapters[number],
+            pauses,
+            language,
+            order.model.reading,
+            lexicon=lexicon,
+            warn=warnings.append,
         )
         if utterances:
             chapters[number] = utterances
@@ -116,7 +125,7 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
             warnings.append(f"Chapter {number + 1} has nothing to be spoken and is left out.")
     if not chapters:
         raise UserError(f"{order.book} has no text that could be spoken in the chosen chapters.")
-    return Plan(book, language, voices, chapters, tuple(warnings))
+    return Plan(book, language, voices, chapters, tuple(dict.fromkeys(warnings)))
 
 
 class Work:

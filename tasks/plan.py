@@ -1,17 +1,22 @@
 """Plan a chapter: what is spoken at once, with its phones and the pause after it."""
 
-from collections.abc import Iterable, Sequence
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
 from configs.errors import UserError
 from model.speaking import Characters, spoken_line
-from model.text import LANGUAGES, Spoken, speak_text, with_end
+from model.text import LANGUAGES, Reading, Spoken, speak_text, with_end
 from model.text.marks import ENDS, PAUSES
-from tasks.sentences import Span, halve, sentence_spans
+from tasks.casting import Cast, cast_regions, speaker_at
+from tasks.lexicon import Lexicon
+from tasks.read_book import Block, Chapter
+from tasks.readings import block_readings, masked, within
+from tasks.sentences import Span, halve, sentence_spans, trim
 
-if TYPE_CHECKING:
-    from tasks.read_book import Block, Chapter
+log = logging.getLogger(__name__)
 
 # Characters of an utterance: longer ones are cut at clauses, shorter ones join a neighbour of
 # their paragraph. The model learned from sentences of 12 to 190 characters and up to 138 phones
@@ -22,6 +27,8 @@ SHORTEST = 18
 _JOINED = 100  # joining never makes more than this
 _LEAST = 30  # no half of a cut sentence is shorter,
 _LEAST_DENSE = 8  # nor of one whose numbers take long to say
+NO_LEXICON = Lexicon()
+_GOES_ON = re.compile(r"[\s,;:—–-]*[a-zà-ÿ]")
 _SENTENCE_ENDS = frozenset((mark,) for mark in ENDS)
 
 
@@ -74,21 +81,31 @@ class Utterance:
     speaker: str = ""
 
 
-def split_utterances(text: str) -> list[Span]:
+def split_utterances(text: str, borders: Sequence[int] = ()) -> list[Span]:
     """Character spans of what is spoken at once; each character but white space is in one of them.
 
     A sentence is an utterance; those over `LONGEST` characters are cut at clauses, those under
-    `SHORTEST` join the next or, at the end, the one before.
+    `SHORTEST` join the next or, at the end, the one before. At `borders`, in order, another voice
+    begins: no span goes over one of them.
     """
-    return [part for span in _joined(sentence_spans(text)) for part in _cut(text, span, LONGEST)]
+    sentences = [part for span in sentence_spans(text) for part in _apart(text, span, borders)]
+    return [part for span in _joined(sentences, borders) for part in _cut(text, span, LONGEST)]
 
 
-def _joined(spans: Iterable[Span]) -> list[Span]:
+def _apart(text: str, span: Span, borders: Sequence[int]) -> list[Span]:
+    """`span` cut at the borders in it."""
+    inside = [border for border in borders if span[0] < border < span[1]]
+    cuts = pairwise([span[0], *inside, span[1]])
+    return [part for cut in cuts if (part := trim(text, cut))] if inside else [span]
+
+
+def _joined(spans: Iterable[Span], borders: Sequence[int]) -> list[Span]:
     joined: list[Span] = []
     for start, end in spans:
         if joined:
             before, middle = joined[-1]
             short = min(middle - before, end - start) < SHORTEST
+            short = short and not any(middle <= border <= start for border in borders)
             if short and end - before <= _JOINED:
                 joined[-1] = (before, end)
                 continue
@@ -105,35 +122,46 @@ def _cut(text: str, span: Span, longest: int) -> list[Span]:
 
 def plan_chapter(
     number: int,
-    chapter: "Chapter",
+    chapter: Chapter,
     pauses: Pauses,
     language: str = "en",
     version: str = "",
+    *,
+    lexicon: Lexicon = NO_LEXICON,
+    cast: Cast | None = None,
+    warn: Callable[[str], None] = log.warning,
 ) -> list[Utterance]:
     """Utterances of a chapter in order.
 
     The title is spoken first unless the chapter's first blocks already say it. Text with nothing
     to say (ornaments, foreign script) makes no utterance, but the pause after it is kept. `number`
     counts from 0; `version` is that of the official checkpoints that are to speak, "v1" or "v2", or
-    "" for our own voice. Raises UserError for a language that has no text front-end.
+    "" for our own voice. `lexicon` holds the user's own pronunciations. With a `cast`, text is also
+    cut where another voice begins. `warn` is given a sentence for each thing that the book says of
+    its words and that can't be spoken. Raises UserError for a language that has no text front-end.
     """
     if language.split("-")[0].lower() not in LANGUAGES:
         raise UserError(
             f"the text is in {language!r}, and only {', '.join(LANGUAGES)} can be read so far: "
             "choose the language that it is to be read in"
         )
-    blocks = [(place, block.kind, block.text) for place, block in enumerate(chapter.blocks)]
+    blocks = list(enumerate(chapter.blocks))
     if chapter.title.strip() and not _says_title(chapter.title, chapter.blocks, language):
-        blocks.insert(0, (-1, "heading", chapter.title))
+        blocks.insert(0, (-1, Block("heading", chapter.title)))
 
+    regions = cast_regions(number, chapter, cast) if cast else []
     planned: list[Utterance] = []
-    for order, (place, kind, text) in enumerate(blocks):
-        follower = blocks[order + 1][1] if order + 1 < len(blocks) else ""
-        after = _pause_after_block(kind, follower, pauses)
+    for order, (place, block) in enumerate(blocks):
+        text = block.text
+        follower = blocks[order + 1][1].kind if order + 1 < len(blocks) else ""
+        after = _pause_after_block(block.kind, follower, pauses)
+        script = _Script(text, block_readings(block, language, version, lexicon, warn))
+        lines = regions[place] if regions and place >= 0 else []
+        borders = [border for line in lines for border in (line.start, line.end)]
         parts = [
             part
-            for span in split_utterances(text)
-            for part in _fitting(text, span, language, version)
+            for span in split_utterances(script.uncut, borders)
+            for part in _fitting(script, span, language, version)
         ]
         block_begins = len(planned)
         unheard: tuple[Token, ...] = ()  # at the block's beginning
@@ -142,11 +170,22 @@ def plan_chapter(
             pause, close = (pauses.sentence if ended else pauses.clause), _going_on
             if part is parts[-1]:
                 pause, close = after, _at_end
+            elif part.end in borders and _GOES_ON.match(text, part.end):
+                pause = pauses.clause  # “Stop!” | he cried.
             phones, characters = spoken_line(part.spoken, close)
             if not PAUSES.issuperset(phones):
                 tokens = (*unheard, *_tokens(part.spoken, part.start))
                 utterance = Utterance(
-                    number, len(planned), "", phones, language, pause, kind, characters, place
+                    number,
+                    len(planned),
+                    "",
+                    phones,
+                    language,
+                    pause,
+                    block.kind,
+                    characters,
+                    place,
+                    speaker=speaker_at(lines, part.start),
                 )
                 planned.append(_showing(utterance, text, tokens))
                 unheard = ()
@@ -207,23 +246,41 @@ def _at_end(phones: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class _Script:
+    """A block's text, and how stretches of it are read."""
+
+    text: str
+    readings: Sequence[Reading]
+
+    @property
+    def uncut(self) -> str:
+        """The text with nothing in such a stretch at which it could be cut."""
+        return masked(self.text, self.readings)
+
+
+@dataclass(frozen=True)
 class _Part:
     """What is spoken at once: a part of a block's text from `start` on."""
 
     start: int
     spoken: Spoken
 
+    @property
+    def end(self) -> int:
+        return self.start + len(self.spoken.text)
 
-def _fitting(text: str, span: Span, language: str, version: str) -> list[_Part]:
-    """A span of `text`, cut again where it has too many phones: numbers can be much longer spoken
-    than printed."""
-    spoken = speak_text(text[span[0] : span[1]], language, version)
-    if len(spoken.phones) > LONGEST_PHONES and (halves := halve(text, span, _LEAST_DENSE)):
-        return [part for half in halves for part in _fitting(text, half, language, version)]
+
+def _fitting(script: _Script, span: Span, language: str, version: str) -> list[_Part]:
+    """A span of the text, cut again where it has too many phones: numbers can be much longer
+    spoken than printed."""
+    readings = within(script.readings, *span)
+    spoken = speak_text(script.text[span[0] : span[1]], language, version, readings)
+    if len(spoken.phones) > LONGEST_PHONES and (halves := halve(script.uncut, span, _LEAST_DENSE)):
+        return [part for half in halves for part in _fitting(script, half, language, version)]
     return [_Part(span[0], spoken)]
 
 
-def _says_title(title: str, blocks: Iterable["Block"], language: str) -> bool:
+def _says_title(title: str, blocks: Iterable[Block], language: str) -> bool:
     """Whether the first blocks say the title.
 
     They do if they begin with its words, or with a heading made of some of them ("I" or "The Boy"

@@ -40,7 +40,7 @@ def sentence_spans(text: str) -> list[Span]:
             spans.append((start, match.end()))
             start = match.end()
     spans.append((start, len(text)))
-    return [trimmed for span in spans if (trimmed := _trim(text, span))]
+    return [trimmed for span in spans if (trimmed := trim(text, span))]
 
 
 def _ends_here(text: str, match: re.Match[str]) -> bool:
@@ -56,7 +56,7 @@ def _ends_here(text: str, match: re.Match[str]) -> bool:
     return True
 
 
-def _trim(text: str, span: Span) -> Span | None:
+def trim(text: str, span: Span) -> Span | None:
     """`span` without white space at its ends, None where nothing else is in it."""
     start, end = span
     inside = text[start:end]
@@ -84,5 +84,5 @@ def halve(text: str, span: Span, least: int) -> tuple[Span, Span] | None:
             if best is None or cost < best[0]:
                 best = (cost, cut)
     cut = best[1] if best else start + length // 2
-    left, right = _trim(text, (start, cut)), _trim(text, (cut, end))
+    left, right = trim(text, (start, cut)), trim(text, (cut, end))
     return (left, right) if left and right else None

@@ -3,12 +3,13 @@
 from model.text.marks import corpus_phones, with_end
 from model.text.mixed import LANGUAGES, segments, speak_text
 from model.text.symbols import SYMBOLS, phone_ids
-from model.text.words import Spoken, Word
+from model.text.words import Reading, Spoken, Word
 
 __all__ = [
     "FRONTEND_VERSION",
     "LANGUAGES",
     "SYMBOLS",
+    "Reading",
     "Spoken",
     "Word",
     "corpus_phones",

@@ -117,14 +117,18 @@ def _roman(
     if not cue and not long and not re.fullmatch("[IVX]+|[XL]+[IVX]*", numeral):
         return None
     alone = not text[:start].strip(" \"'([") and re.match(r"[.):]?\s*(?:$|[—–A-Z\"'(])", after)
-    if cue or alone or shouted:
-        words = numbers.year(str(value)) if 1100 < value < 2100 else numbers.cardinal(value)
-    elif value < 40 and previous[:1].isupper() and previous.lower() not in {"the", "world"}:
-        words = f"the {numbers.ordinal(value)}"
-    else:
-        words = numbers.year(str(value)) if 1100 < value < 2100 else numbers.cardinal(value)
+    words = roman_words(value, previous, counts=bool(alone or shouted))
     said = tuple(words.replace("-", " ").replace(",", "").split())
     return (*said[:-1], said[-1] + "'s") if printed.endswith("'s") else said
+
+
+def roman_words(value: int, previous: str, counts: bool) -> str:
+    """How the value of a Roman numeral is said after a word: "Henry VIII" is "the eighth", after
+    "Chapter" and where it `counts` something it is "eight"."""
+    name = previous[:1].isupper() and previous.lower() not in {"the", "world", *_NUMBERED}
+    if value < 40 and name and not counts:
+        return f"the {numbers.ordinal(value)}"
+    return numbers.year(str(value)) if 1100 < value < 2100 else numbers.cardinal(value)
 
 
 def _part(part: str, near_capitals: bool) -> Pieces:

@@ -6,7 +6,8 @@ white space, so that nothing printed is lost from the record.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from model.text import abbreviations, numbers
@@ -97,17 +98,27 @@ def _say(*parts: str) -> Pieces:
     return tuple(piece for piece in said if piece)
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """All tokens of `text` in order."""
+def tokens(text: str, told: Sequence[tuple[int, int]] = ()) -> Iterator[Token]:
+    """All tokens of `text` in order.
+
+    Each of the spans `told`, which are in order, is a token of its own: its reading is known.
+    """
     cleaned = clean(text)
+    known = deque(told)
     letters = re.findall(r"[^\W\d_]{2,}", cleaned)
     shouted = len(letters) > 1 and all(word.isupper() for word in letters)
     at, previous = 0, ""
     while at < len(cleaned):
-        if cleaned[at].isspace():
+        if known and at == known[0][0]:
+            end = known.popleft()[1]
+            token = Token(at, end, tuple(cleaned[at:end].split()))
+        elif cleaned[at].isspace():
             at += 1
             continue
-        token = _token(Place(cleaned, at, previous, shouted))
+        else:
+            token = _token(Place(cleaned, at, previous, shouted))
+            if known and token.end > known[0][0]:
+                token = _token(Place(cleaned[: known[0][0]], at, previous, shouted))
         yield token
         if token.said:
             previous = cleaned[token.start : token.end]
@@ -163,7 +174,7 @@ _ADDRESS_SIGNS = {
 def _spell_address(address: str) -> Pieces:
     said: list[str] = []
     for part in re.findall(r"[A-Za-z]+|[0-9]+|.", address):
-        if part.isdigit():
+        if part.isdecimal():
             said.extend(_say(numbers.cardinal(part) if len(part) < 3 else numbers.digits(part)))
         elif part.isalpha():
             spelled = len(part) == 1 or part.lower() in {"www", "http", "https", "html", "uk", "us"}
@@ -396,7 +407,7 @@ def _phone_number(match: re.Match[str], place: Place) -> Pieces | None:
 
 def _range(match: re.Match[str], place: Place) -> Pieces | None:
     low, high = match.group(1), match.group(2)
-    years = len(low) == 4 and len(high) in {2, 4}
+    years = low.isdigit() and high.isdigit() and len(low) == 4 and len(high) in {2, 4}
     read = numbers.year if years else numbers.decimal
     unit = _unit(match.group("unit"), plural=True)
     two_digits = len(high) == 2 and high.isdigit()

@@ -28,6 +28,21 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What somebody has said about how the characters `start` to `end` of a text are read.
+
+    Either `phones` (of the inventory; `said` then only shows what is spoken), or `said`, which is
+    read in their place, or `language`, whose front-end reads them.
+    """
+
+    start: int
+    end: int
+    said: str = ""
+    phones: tuple[str, ...] = ()
+    language: str = ""
+
+
+@dataclass(frozen=True)
 class Spoken:
     """A text as it is spoken; its words cover every character that is not white space, in order."""
 

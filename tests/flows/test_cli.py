@@ -232,6 +232,9 @@ def test_speak(voxloom, debug_engine, sample, tmp_path):
     again = ("speak", "Good morning. It rains.", "--voice", sample, "-o", out, "--seed", 1)
     assert voxloom(*again).status == 0
     assert out.read_bytes() != first
+    assert voxloom("say-as", "rains", "RAY-uhnz").status == 0
+    assert voxloom("speak", "Good morning. It rains.", "--voice", sample, "-o", out).status == 0
+    assert out.read_bytes() != first
 
 
 def test_speak_lines(voxloom, debug_engine, sample, tmp_path):

@@ -13,6 +13,7 @@ from model.text.marks import PAUSES
 READINGS = [
     # Numbers
     ("There are 365 days.", "There are three hundred sixty five days."),
+    ("30.5-31 of it", "thirty point five to thirty one of it"),
     ("The shelf holds 1,250 books.", "The shelf holds one thousand, two hundred fifty books."),
     ("Our galaxy may hold 100000000000 stars.", "Our galaxy may hold one hundred billion stars."),
     (
@@ -165,6 +166,7 @@ READINGS = [
     # Symbols and addresses
     ("he/she and/or they @ home", "he or she and or they at home"),
     ("see https://www.example.org/a.", "see W W W dot example dot org slash A."),
+    ("www.example.com²", "W W W dot example dot com"),
     ("mail bob.lee@example.com today", "mail bob dot lee at example dot com today"),
     ("α and π", "alpha and pi"),
     # Nothing to say
