@@ -148,6 +148,44 @@ def audiobook(
             rich_help_panel="What",
         ),
     ] = "",
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--formats",
+            metavar="LIST",
+            help="What to write: m4b, mp3, opus and flac (folders of chapters), srt, vtt, lrc, "
+            "elrc. By default m4b,srt,vtt.",
+            rich_help_panel="What",
+        ),
+    ] = "",
+    mastering: Annotated[
+        str,
+        typer.Option(
+            "--mastering",
+            metavar="NAME",
+            help="How loud: standard (-19 LUFS), acx (what audiobook shops ask for), podcast "
+            "(-16), ebu (-23) or none.",
+            rich_help_panel="What",
+        ),
+    ] = "",
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            metavar="NAME",
+            help="plain, or audiobookshelf: the folders and files that Audiobookshelf reads.",
+            rich_help_panel="What",
+        ),
+    ] = "",
+    credits: Annotated[
+        bool | None,
+        typer.Option(
+            "--credits/--no-credits",
+            help="Speak opening and closing credits (English books); with --mastering acx they are "
+            "spoken unless told otherwise.",
+            rich_help_panel="What",
+        ),
+    ] = None,
     transcript: TranscriptOption = None,
     model: ModelOption = "",
     seed: SeedOption = 0,
@@ -157,7 +195,7 @@ def audiobook(
     """Make a chaptered audiobook of an EPUB.
 
     Writes Title.m4b with chapters, cover and tags, Title.srt and Title.vtt with the printed text,
-    the cover, and report.json with measurements and what may be worth listening to.
+    the cover, and report.html and report.json with measurements and what may be worth listening to.
 
     It may be stopped at any moment: run the same command again, and only what is missing is made.
 
@@ -166,10 +204,13 @@ def audiobook(
     voxloom audiobook book.epub --voice me.wav --out book/
 
     voxloom audiobook book.epub --voice ada --out book/ --chapters 1-3
-    """
-    from configs.presets import load_presets
 
-    load_presets(config)  # says what is wrong with it before anything else
+    voxloom audiobook book.epub --voice ada --out book/ --formats mp3,lrc --mastering acx
+    """
+    from configs.presets import load_presets, output_options
+
+    output = output_options(formats, mastering, layout, credits)
+    load_presets(config, output=output)  # says what is wrong with it before anything else
     settings = _start()
     from flows.audiobook import make_audiobook
     from flows.progress import spoken_time
@@ -177,11 +218,17 @@ def audiobook(
     from tasks.engines import choose_model
 
     chosen = choose_model(model, settings.models)
-    presets = load_presets(config, chosen.official)
+    presets = load_presets(config, chosen.official, output)
     asked = _asked_voice(voice, transcript)
     order = Order(book, asked, out, chapters, language, seed, presets, settings, chosen)
     made = make_audiobook(order, _terminal(), engine_of(chosen))
-    _terminal().print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
+    for path in made.paths:
+        _terminal().print(f"[green]{path}[/]: {spoken_time(made.seconds)} of speech")
+    if made.failed:
+        _terminal().print(
+            f"{made.failed} files are not as the preset {presets.output.mastering} wants them; "
+            f"{made.report} says why."
+        )
     if made.flawed:
         _terminal().print(
             f"{made.flawed} utterances may be worth listening to; {made.report} names them."

@@ -25,6 +25,7 @@ from storage.runs import Run, Runs
 from tasks.assemble import assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import disk_error
+from tasks.credits import credit_chapters
 from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine, tuned_engine
 from tasks.hearing import hear
 from tasks.plan import Pauses, Utterance, plan_chapter
@@ -108,6 +109,14 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
             warnings.append(f"Chapter {number + 1} has nothing to be spoken and is left out.")
     if not chapters:
         raise UserError(f"{order.book} has no text that could be spoken in the chosen chapters.")
+    if order.presets.output.credits:
+        said = credit_chapters(book, book.title or order.book.stem, voices[0].name, language)
+        if not said:
+            warnings.append(
+                f"There are no spoken credits: they are made in English, not {language}."
+            )
+        for number, credit in said.items():
+            chapters[number] = plan_chapter(number, credit, pauses, language, order.model.reading)
     return Plan(book, language, voices, chapters, tuple(warnings))
 
 

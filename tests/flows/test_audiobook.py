@@ -254,7 +254,7 @@ def test_the_command_makes_an_audiobook(epub, sample, settings, root, tmp_path):
     assert "Speaking ..." in ran.stderr
     names = {path.name for path in (tmp_path / "out").iterdir()}
     stem = "A Small Book"
-    assert names == {f"{stem}.m4b", f"{stem}.srt", f"{stem}.vtt", "report.json"}
+    assert names == {f"{stem}.m4b", f"{stem}.srt", f"{stem}.vtt", "report.json", "report.html"}
     marks = read_nero_marks(tmp_path / "out" / f"{stem}.m4b")
     assert [title for title, _ in marks] == ["Chapter 1", "Chapter 2"]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -268,6 +268,6 @@ def test_the_command_makes_an_audiobook(epub, sample, settings, root, tmp_path):
     assert again.returncode == 0, again.stderr
     report = json.loads((tmp_path / "again" / "report.json").read_text())
     assert report["run"]["made"] == 0
-    for name in names - {"report.json"}:
+    for name in names - {"report.json", "report.html"}:
         first, second = (tmp_path / out / name for out in ("out", "again"))
         assert first.read_bytes() == second.read_bytes(), name
