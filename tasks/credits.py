@@ -19,9 +19,10 @@ def credit_chapters(book: Book, title: str, voice_name: str, language: str) -> d
     language."""
     if language.split("-")[0].lower() != "en":
         return {}
-    stopped = title if title.endswith((".", "!", "?", "…")) else f"{title},"
+    stops = title.endswith((".", "!", "?", "…"))
     authors = _listed(book.authors)
-    by = f"{stopped} by {authors}." if authors else f"{stopped.rstrip(',')}."
+    by = f"{title}{'' if stops or not authors else ','}"
+    by += f" by {authors}".rstrip(".") + "." if authors else "" if stops else "."
     voice = ""
     if _SAYABLE.fullmatch(voice_name):
         voice = f" in the voice {re.sub('[_-]', ' ', voice_name)}"

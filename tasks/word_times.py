@@ -90,8 +90,7 @@ def _proportional(words: Sequence[_Word], span: "Span") -> list[tuple[int, int]]
 def _words(utterance: "Utterance") -> list[_Word]:
     """What is shown and lit at once: a spoken token and the marks that touch it."""
     text = utterance.text
-    if not utterance.tokens:
-        return [_Word(first, last, (0, 0), last - first) for first, last in _printed(text)]
+    printed = [_Word(first, last, (0, 0), last - first) for first, last in _printed(text)]
     words: list[_Word] = []
     opening, phone = -1, 0  # where marks began that belong to the word after them
     for token in utterance.tokens:
@@ -108,7 +107,7 @@ def _words(utterance: "Utterance") -> list[_Word]:
     if opening >= 0 and words:
         end = utterance.tokens[-1].end
         words[-1] = _Word(words[-1].first, end, words[-1].phones, words[-1].weight)
-    return words
+    return words or printed  # without tokens, or with none that is spoken
 
 
 def _opens(text: str, end: int, start: int) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pysrt
 import pytest
 from hypothesis import example, given
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 
 from tasks.assemble import ChapterAudio, Span
 from tasks.plan import Token
-from tasks.subtitles import LINE_COLUMNS, LINES, Cue, book_cues, fold, write_srt, write_vtt
+from tasks.subtitles import (
+    LINE_COLUMNS,
+    LINES,
+    Cue,
+    book_cues,
+    fold,
+    write_lrc,
+    write_srt,
+    write_vtt,
+)
 
 RATE = 24_000
 LONG = (
@@ -181,6 +191,62 @@ def test_vtt_is_escaped(tmp_path: Path) -> None:
         "00:00:01.500 --> 00:59:59.999\nso --&gt; it goes\n\n"
         "100:00:00.000 --> 100:00:01.000\n第一章\n"
     )
+
+
+TIMED = [
+    Cue(1000, 2500, "Oh <no>,\nshe said.", ((0, 1000), (3, 1400), (9, 1400), (13, 2500))),
+    Cue(3_725_000, 3_726_000, "[Yes]", ((0, 3_725_000),)),
+]
+
+
+def test_vtt_has_times_of_words(tmp_path: Path) -> None:
+    write_vtt(TIMED, tmp_path / "a.vtt", "Read by <a computer>.")
+    # Times must grow and lie within the cue.
+    assert (tmp_path / "a.vtt").read_text(encoding="utf-8") == (
+        "WEBVTT\n\nNOTE Read by &lt;a computer&gt;.\n\n"
+        "00:00:01.000 --> 00:00:02.500\nOh <00:00:01.400>&lt;no&gt;,\nshe said.\n\n"
+        "01:02:05.000 --> 01:02:06.000\n[Yes]\n"
+    )
+
+
+def test_lrc(tmp_path: Path) -> None:
+    tags = {"ti": "A [B]", "ar": "", "by": "a\ncomputer"}
+    write_lrc(TIMED, tmp_path / "a.lrc", tags, words=False)
+    assert (tmp_path / "a.lrc").read_text(encoding="utf-8") == (
+        "[ti:A (B)]\n[by:a computer]\n[00:01.00] Oh <no>, she said.\n[62:05.00] (Yes)\n"
+    )
+    write_lrc(TIMED, tmp_path / "a.elrc", {}, words=True)
+    assert (tmp_path / "a.elrc").read_text(encoding="utf-8") == (
+        "[00:01.00] <00:01.00> Oh <00:01.40> <no>, <00:01.40> she <00:02.50> said. <00:02.50>\n"
+        "[62:05.00] <62:05.00> (Yes) <62:06.00>\n"
+    )
+
+
+def test_cues_begin_with_their_words() -> None:
+    text = "One two three four five six seven eight nine ten eleven. " * 3
+    words = text.split()
+    starts = [text.index(word) for word in words[:11]]
+    tokens = tuple(
+        Token(start + 57 * n, start + 57 * n + len(word.rstrip(".")), word, 1)
+        for n in range(3)
+        for start, word in zip(starts, words[:11], strict=True)
+    )
+    # A word each second, half of it heard; the take lost its first two seconds.
+    times = np.array([(100 + 50 * n, 125 + 50 * n) for n in range(33)], np.int16)
+    said = Said(0, 0, text.strip(), ("AH0",) * 33, tokens)
+    span = Span(0, 0, RATE, 34 * RATE, cut=2 * RATE)
+    cues = book_cues([said], [audio(40 * RATE, span)], {(0, 0): times})
+    assert len(cues) >= 3
+    counted = 0
+    for cue in cues:
+        assert cue.start_ms == 1000 + 1000 * counted
+        assert [time for _, time in cue.words] == [
+            cue.start_ms + 1000 * n for n in range(len(cue.text.split()))
+        ]
+        assert all(cue.text[place - 1 : place].isspace() or not place for place, _ in cue.words)
+        counted += len(cue.words)
+    assert counted == 33
+    assert cues[-1].end_ms == 1000 + 32_500
 
 
 def test_no_cues_make_empty_files(tmp_path: Path) -> None:
