@@ -34,7 +34,7 @@ EVERYTHING = ("m4b", "mp3", "opus", "flac", "srt", "vtt", "lrc", "elrc")
 def utterance(chapter: int) -> Utterance:
     tokens = (Token(0, 2, "he", 2), Token(3, 7, "came", 3), Token(8, 12, "home", 3),
               Token(12, 13, "", 1))  # fmt: skip
-    phones = tuple(["HH", "IY1", "K", "EY1", "M", "HH", "OW1", "M", "."])
+    phones = ("HH", "IY1", "K", "EY1", "M", "HH", "OW1", "M", ".")
     return Utterance(
         chapter, 0, "He came home.", phones, "en", 0.3, "paragraph", block=0, tokens=tokens
     )
