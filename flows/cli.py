@@ -222,7 +222,7 @@ def audiobook(
     asked = _asked_voice(voice, transcript)
     order = Order(book, asked, out, chapters, language, seed, presets, settings, chosen)
     made = make_audiobook(order, _terminal(), engine_of(chosen))
-    for path in made.paths:
+    for path in made.paths or (made.report.parent,):
         _terminal().print(f"[green]{path}[/]: {spoken_time(made.seconds)} of speech")
     if made.failed:
         _terminal().print(

@@ -117,6 +117,7 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
             )
         for number, credit in said.items():
             chapters[number] = plan_chapter(number, credit, pauses, language, order.model.reading)
+        chapters = dict(sorted(chapters.items()))
     return Plan(book, language, voices, chapters, tuple(warnings))
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutagen.mp4 import MP4
+from mutagen.mp4 import MP4, MP4Tags
 
 from configs.errors import UserError
 from tasks.beside import written_beside
@@ -92,7 +92,7 @@ def package_m4b(
             )
         write_mp4_tags(part, tags, cover)
         measured, shape = measure_delivered(part, reading_back(report, seconds))
-        _verify(part, out, marks, seconds, measured)
+        _verify(part, out, marks, seconds, measured, tags)
     report(1.0)
     return Packed(out, measured, shape, tuple(marks))
 
@@ -154,7 +154,7 @@ def _encode(
 
 
 def _verify(
-    part: Path, out: Path, marks: Sequence[Mark], seconds: float, measured: Measured
+    part: Path, out: Path, marks: Sequence[Mark], seconds: float, measured: Measured, tags: BookTags
 ) -> None:
     """Raises `UserError` unless the packed file holds what was meant to be in it."""
     wrong = ""
@@ -166,13 +166,19 @@ def _verify(
         wrong = f"its chapter track does not hold the {len(marks)} chapters"
     elif len(marks) <= MAX_NERO_CHAPTERS and not _same_marks(nero, marks):
         wrong = f"its chapter list does not hold the {len(marks)} chapters"
-    elif not MP4(part).tags:
+    elif not _has_tags(MP4(part).tags, tags):
         wrong = "its tags are missing"
     if wrong:
         raise UserError(
             f"{out.name} was packed but does not read back right ({wrong}), so it was not "
             "delivered: run the same command again, and report this if it stays."
         )
+
+
+def _has_tags(found: MP4Tags | None, tags: BookTags) -> bool:
+    """Whether the title and the sentence on the narration can be read."""
+    wanted = {"©nam": [tags.title], "©cmt": [tags.notice]}
+    return found is not None and all(found.get(key) == value for key, value in wanted.items())
 
 
 def _same_marks(found: Sequence[tuple[str, int]], marks: Sequence[Mark]) -> bool:

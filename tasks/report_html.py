@@ -151,13 +151,14 @@ def _suspects(takes: Sequence[dict[str, Any]]) -> str:
     if not takes:
         return "<p>No utterance is suspect.</p>"
     rows = "".join(
-        f"<tr><td>{_clock(take['start_seconds'])}</td><td>{escape(take['text'])}</td>"
+        f"<tr><td>{_clock(take['start_seconds'])}</td>"
+        f"<td>{take['chapter'] + 1}, {take['index'] + 1}</td><td>{escape(take['text'])}</td>"
         f"<td>{escape(take['reason'])}</td></tr>"
         for take in takes
     )
     return (
-        '<div class="scroll"><table><tr><th>at</th><th>text</th><th>why</th></tr>'
-        f"{rows}</table></div>"
+        '<div class="scroll"><table><tr><th>at</th><th>chapter, utterance</th><th>text</th>'
+        f"<th>why</th></tr>{rows}</table></div>"
     )
 
 

@@ -22,6 +22,7 @@ from model.engine import Engine
 from storage.objects import ObjectStore
 from storage.runs import Runs
 from tasks.chapters import read_nero_marks
+from tasks.credits import OPENING, closing
 from tasks.engines import choose_model
 from tasks.voices import AskedVoice
 from tests.flows.conftest import write_epub
@@ -206,6 +207,16 @@ def test_a_book_in_another_language_is_refused_unless_told_otherwise(sample, set
     assert {utterance.language for utterance in plan.chapters[0]} == {"en"}
     unsaid = write_epub(tmp_path / "unsaid.epub", language="und")
     plan_book(order_for(unsaid, sample, tmp_path / "out", settings), progress)
+
+
+def test_credits_are_planned_around_the_book(epub, sample, settings, tmp_path):
+    progress = RunProgress(Console(quiet=True), 100.0)
+    order = order_for(epub, sample, tmp_path / "out", settings, chapters="2")
+    order = replace(order, presets=load_presets(output={"credits": True}))
+    plan = plan_book(order, progress)
+    assert list(plan.chapters) == [OPENING, 1, closing(plan.book)]
+    assert plan.chapters[OPENING][0].text == "A Small / Book, by Ann Author."
+    assert len(finish(work_on(order, Engine.debug()))) == 3
 
 
 def test_a_book_is_read_by_an_official_model(epub, sample, settings, tmp_path):
