@@ -141,9 +141,12 @@ def momentary_loudness(
 def loudness_filter(kind: str, listing: Path, peak: str = "none") -> str:
     """ffmpeg's filters that write the loudness each 100 ms, momentary ("M") or short-term ("S"),
     into a file; `peak` is "true" where the true peak shall be found, too, which takes longer."""
+    # Escaped twice: as the value of an option, then as a part of the filter chain.
+    option = re.sub(r"([\\':])", r"\\\1", str(listing))
+    file = re.sub(r"([\\'\[\],;])", r"\\\1", option)
     return (
         f"ebur128=peak={peak}:metadata=1:framelog=quiet,"
-        f"ametadata=mode=print:key=lavfi.r128.{kind}:file={listing}"
+        f"ametadata=mode=print:key=lavfi.r128.{kind}:file={file}"
     )
 
 

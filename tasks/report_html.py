@@ -44,6 +44,7 @@ _NAMES = {
     "head_seconds": "room before, s",
     "tail_seconds": "room after, s",
     "seconds": "length, s",
+    "channels": "channels",
     "constant_rate": "constant bit rate",
     "kbits": "bit rate, kb/s",
     "sample_rate": "sample rate, Hz",

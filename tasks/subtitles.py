@@ -175,7 +175,7 @@ def write_vtt(cues: Sequence[Cue], out: Path, notice: str = "") -> None:
     after its cue. `notice` is a comment at the top."""
     lines = ["WEBVTT", ""]
     if notice:
-        lines += [f"NOTE {_escaped(notice)}", ""]
+        lines += [f"NOTE {_escaped(' '.join(notice.split()))}", ""]
     for cue in cues:
         lines += [f"{_clock(cue.start_ms)} --> {_clock(cue.end_ms)}", _timed(cue), ""]
     write_bytes(out, "\n".join(lines).encode(errors="replace"))

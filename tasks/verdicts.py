@@ -1,6 +1,5 @@
 """Rules that delivered files are held to, and whether they keep them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ _EPSILON = 0.005
 LONGEST_FILE_SECONDS = 120 * 60
 _RMS_DB = (-23.0, -18.0)
 _HEAD_SECONDS, _TAIL_SECONDS = (0.5, 1.0), (1.0, 5.0)
-_ACX_KBITS, _ACX_RATE = 192, 44_100
+_MP3_KBITS, _MP3_RATE = 192, 44_100
 
 
 @dataclass(frozen=True)
@@ -36,40 +35,40 @@ def verdicts(
     """Whether a delivered file is as its preset wants it.
 
     `kind` is its format: "m4b" is the whole book in one file, to which rules on files of single
-    chapters don't apply; of an MP3 file the preset "acx" also wants a constant bit rate.
+    chapters don't apply; an MP3 file has a constant bit rate, whatever the preset.
     """
-    noise = _most("noise_floor_db", measured.noise_floor_db, NOISE_LIMIT_DB)
+    found = _levels(measured, preset, mastering)
     if preset == "acx":
-        found = [
-            _between("rms_db", measured.rms_db, _RMS_DB),
-            _most("sample_peak_db", measured.sample_peak_db, mastering.peak_db),
-            noise,
+        found += [
             _between("head_seconds", measured.head_seconds, _HEAD_SECONDS),
             _between("tail_seconds", measured.tail_seconds, _TAIL_SECONDS),
+            _exactly("channels", measured.channels, 1),
         ]
         if kind != "m4b":
             found.append(_most("seconds", measured.seconds, LONGEST_FILE_SECONDS))
-        if kind == "mp3":
-            found += [
-                Verdict(
-                    "constant_rate", float(measured.constant_rate), "yes", measured.constant_rate
-                ),
-                _least("kbits", measured.kbits, _ACX_KBITS),
-                _exactly("sample_rate", measured.sample_rate, _ACX_RATE),
-            ]
-        return tuple(found)
+    if kind == "mp3":
+        constant = measured.constant_rate
+        found += [
+            Verdict("constant_rate", float(constant), "yes", constant),
+            _least("kbits", measured.kbits, _MP3_KBITS),
+            _exactly("sample_rate", measured.sample_rate, _MP3_RATE),
+        ]
+    return tuple(found)
+
+
+def _levels(measured: Measured, preset: str, mastering: "Mastering") -> list[Verdict]:
+    noise = _most("noise_floor_db", measured.noise_floor_db, NOISE_LIMIT_DB)
+    if preset == "acx":
+        peak = _most("sample_peak_db", measured.sample_peak_db, mastering.peak_db)
+        return [_between("rms_db", measured.rms_db, _RMS_DB), peak, noise]
     if mastering.loudness is None:  # as it was spoken: nothing was promised of its level
-        return (noise,)
+        return [noise]
     low, high = (mastering.loudness + sign * LOUDNESS_TOLERANCE_LU for sign in (-1, 1))
-    return (
+    return [
         _between("integrated_lufs", measured.integrated_lufs, (low, high)),
         _most("true_peak_dbtp", measured.true_peak_dbtp, mastering.peak_db),
         noise,
-    )
-
-
-def passed(found: Sequence[Verdict]) -> bool:
-    return all(verdict.passed for verdict in found)
+    ]
 
 
 def _between(name: str, value: float, bounds: tuple[float, float]) -> Verdict:

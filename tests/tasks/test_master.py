@@ -86,6 +86,14 @@ def test_loudness_is_that_of_the_standard_meter(tmp_path: Path) -> None:
     assert loudness(path) == pytest.approx(number_in(r"\bI:\s+(\S+) LUFS", said), abs=0.1)
 
 
+def test_temporary_files_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = flac(tmp_path / "a.flac", sine(2, -20))
+    odd = tmp_path / "a:b, [c]; it's \\ d=e"
+    odd.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(odd))
+    assert loudness(path) == pytest.approx(-23.0, abs=0.1)
+
+
 def test_the_gain_brings_a_book_to_its_target(tmp_path: Path) -> None:
     audio = sine(5, -30)
     before = loudness(flac(tmp_path / "a.flac", audio))

@@ -1,5 +1,7 @@
 """Packing an audiobook: read back with mutagen, with ffmpeg and box by box."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +135,23 @@ def test_ffmpeg_reads_the_same(packed: Path, tmp_path: Path) -> None:
     assert text.count("\n[CHAPTER]\nTIMEBASE=") == len(NASTY)
     assert "title=a\\=b\\; c\\#d \\\\ e\n" in text
     assert "media_type=2\n" in text
+
+
+@pytest.mark.skipif(not shutil.which("ffprobe"), reason="no ffprobe on this machine")
+def test_ffprobe_reads_the_same(packed: Path) -> None:
+    show = ["-show_format", "-show_streams", "-show_chapters", "-of", "json"]
+    command = ["ffprobe", "-v", "error", *show, packed]
+    read = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    tags = read["format"]["tags"]
+    assert (tags["major_brand"], tags["media_type"]) == ("M4B ", "2")
+    assert tags["title"] == tags["album"] == "Title; with = # \\ signs"
+    assert (tags["composer"], tags["NARRATION"]) == ("Eve", "synthetic")
+    assert [chapter["tags"]["title"] for chapter in read["chapters"]] == [
+        clean_title(title) or f"Chapter {number}" for number, title in enumerate(NASTY, 1)
+    ]
+    for number, chapter in enumerate(read["chapters"]):
+        assert float(chapter["start_time"]) == pytest.approx(number * 31_111 / RATE, abs=0.002)
+    assert [stream["disposition"]["attached_pic"] for stream in read["streams"]].count(1) == 1
 
 
 def test_brand_and_fast_start(packed: Path) -> None:
