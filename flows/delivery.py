@@ -44,12 +44,14 @@ FILE_VERSION = "1"  # changes when the same chapter, level and tags would give a
 
 @dataclass(frozen=True)
 class AssembledChapter:
-    """A chapter's audio, the utterances in it that did not come out right, with the reason, and
-    the times of each utterance's phones in its take by its index, where they are known."""
+    """A chapter's audio, the utterances in it that did not come out right, with the reason, a name
+    for what is in the audio file ("" is its hash), and by the index of each utterance the times of
+    its phones in its take, where they are known."""
 
     number: int
     audio: ChapterAudio
     flawed: tuple[tuple[Utterance, str], ...]
+    key: str = ""
     times: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
@@ -263,11 +265,12 @@ class _Delivery:
         return packed
 
     def _remove_what_is_past(self) -> None:
-        """Removes the audio files of an earlier delivery that are none of this one's, with their
-        text, unless somebody changed them."""
+        """Removes the audio files of an earlier delivery that are none of this one's though of its
+        formats, with their text, unless somebody changed them."""
         for name in self._before.keys() - {file.path for file in self._files}:
             path = self._out / name
-            if _hash(path) == self._before[name][1]:
+            asked = path.suffix[1:] in self._output.sound
+            if asked and _hash(path) == self._before[name][1]:
                 for suffix in (path.suffix, ".lrc", ".elrc"):
                     path.with_suffix(suffix).unlink(missing_ok=True)
 
@@ -371,7 +374,7 @@ class _Delivery:
         )
 
     def _hashes(self) -> dict[Path, str]:
-        return {chapter.audio.path: _hash(chapter.audio.path) for chapter in self._chapters}
+        return {one.audio.path: one.key or _hash(one.audio.path) for one in self._chapters}
 
     def _chapter_seconds(self) -> list[tuple[str, float, float]]:
         """Titles of the chapters with their bounds on the whole book's timeline."""

@@ -53,7 +53,7 @@ def assembled(folder: Path, number: int, hertz: float = 140.0) -> AssembledChapt
     audio = assemble_chapter([(said, voice(4.0, hertz))], RATE, path)
     times = np.array([(20 * n, 20 * n + 20) for n in range(9)], np.int16)
     flawed = ((said, "a word seems to be missing"),) if number == 1 else ()
-    return AssembledChapter(number, audio, flawed, {0: times})
+    return AssembledChapter(number, audio, flawed, times={0: times})
 
 
 def delivered(
@@ -127,6 +127,13 @@ def test_only_what_changed_is_written_again(tmp_path: Path) -> None:
     assert {name: (out / name).read_bytes() for name in names(out)}.keys() == first.keys()
     assert (out / "report.html").read_bytes() == first["report.html"]
 
+    named = [replace(chapter, key=chapter.audio.path.name) for chapter in chapters]
+    _, report = delivered(out, named, **how)
+    assert len(report["run"]["files_made"]) == 3
+    _, report = delivered(out, named, **how)
+    assert report["run"]["files_made"] == []
+
+    delivered(out, chapters, **how)
     chapters[1] = assembled(tmp_path, 1, hertz=150.0)
     _, report = delivered(out, chapters, **how)
     road = "mp3/02 - The Road a b.mp3"
@@ -148,6 +155,9 @@ def test_only_what_changed_is_written_again(tmp_path: Path) -> None:
         "01 - Water.mp3", "01 - Water.lrc", "02 - The Road a b.mp3", "02 - The Road a b.lrc",
         "mine.mp3",
     }  # fmt: skip
+    before = names(out)
+    _, report = delivered(out, chapters, renamed, formats=("flac",), mastering="none")
+    assert before < names(out), "other formats stay"
 
 
 def test_audiobookshelf(tmp_path: Path) -> None:
