@@ -114,6 +114,44 @@ ConfigOption = Annotated[
         rich_help_panel="Other",
     ),
 ]
+FormatsOption = Annotated[
+    str,
+    typer.Option(
+        "--formats",
+        metavar="LIST",
+        help="What to write: m4b, mp3, opus and flac (folders of chapters), srt, vtt, lrc, "
+        "elrc. By default m4b,srt,vtt.",
+        rich_help_panel="What",
+    ),
+]
+MasteringOption = Annotated[
+    str,
+    typer.Option(
+        "--mastering",
+        metavar="NAME",
+        help="How loud: standard (-19 LUFS), acx (what audiobook shops ask for), podcast "
+        "(-16), ebu (-23) or none.",
+        rich_help_panel="What",
+    ),
+]
+LayoutOption = Annotated[
+    str,
+    typer.Option(
+        "--layout",
+        metavar="NAME",
+        help="plain, or audiobookshelf: the folders and files that Audiobookshelf reads.",
+        rich_help_panel="What",
+    ),
+]
+CreditsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--credits/--no-credits",
+        help="Speak opening and closing credits (English books); with --mastering acx they are "
+        "spoken unless told otherwise.",
+        rich_help_panel="What",
+    ),
+]
 DebugOption = Annotated[
     bool,
     typer.Option("--debug", help="Show a traceback when something fails.", rich_help_panel="Other"),
@@ -148,44 +186,10 @@ def audiobook(
             rich_help_panel="What",
         ),
     ] = "",
-    formats: Annotated[
-        str,
-        typer.Option(
-            "--formats",
-            metavar="LIST",
-            help="What to write: m4b, mp3, opus and flac (folders of chapters), srt, vtt, lrc, "
-            "elrc. By default m4b,srt,vtt.",
-            rich_help_panel="What",
-        ),
-    ] = "",
-    mastering: Annotated[
-        str,
-        typer.Option(
-            "--mastering",
-            metavar="NAME",
-            help="How loud: standard (-19 LUFS), acx (what audiobook shops ask for), podcast "
-            "(-16), ebu (-23) or none.",
-            rich_help_panel="What",
-        ),
-    ] = "",
-    layout: Annotated[
-        str,
-        typer.Option(
-            "--layout",
-            metavar="NAME",
-            help="plain, or audiobookshelf: the folders and files that Audiobookshelf reads.",
-            rich_help_panel="What",
-        ),
-    ] = "",
-    credits: Annotated[
-        bool | None,
-        typer.Option(
-            "--credits/--no-credits",
-            help="Speak opening and closing credits (English books); with --mastering acx they are "
-            "spoken unless told otherwise.",
-            rich_help_panel="What",
-        ),
-    ] = None,
+    formats: FormatsOption = "",
+    mastering: MasteringOption = "",
+    layout: LayoutOption = "",
+    credits: CreditsOption = None,
     transcript: TranscriptOption = None,
     model: ModelOption = "",
     seed: SeedOption = 0,
