@@ -68,6 +68,44 @@ def _app(
     pass
 
 
+FormatsOption = Annotated[
+    str,
+    typer.Option(
+        "--formats",
+        metavar="LIST",
+        help="What to write: m4b, mp3, opus and flac (folders of chapters), srt, vtt, lrc, "
+        "elrc. By default m4b,srt,vtt.",
+        rich_help_panel="What",
+    ),
+]
+MasteringOption = Annotated[
+    str,
+    typer.Option(
+        "--mastering",
+        metavar="NAME",
+        help="How loud: standard (-19 LUFS), acx (what audiobook shops ask for), podcast "
+        "(-16), ebu (-23) or none.",
+        rich_help_panel="What",
+    ),
+]
+LayoutOption = Annotated[
+    str,
+    typer.Option(
+        "--layout",
+        metavar="NAME",
+        help="plain, or audiobookshelf: the folders and files that Audiobookshelf reads.",
+        rich_help_panel="What",
+    ),
+]
+CreditsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--credits/--no-credits",
+        help="Speak opening and closing credits (English books); with --mastering acx they are "
+        "spoken unless told otherwise.",
+        rich_help_panel="What",
+    ),
+]
 VoiceOption = Annotated[
     list[str],
     typer.Option(
@@ -112,44 +150,6 @@ ConfigOption = Annotated[
         metavar="FILE",
         help="YAML file with sections voice, output and pauses; values left out stay as shipped.",
         rich_help_panel="Other",
-    ),
-]
-FormatsOption = Annotated[
-    str,
-    typer.Option(
-        "--formats",
-        metavar="LIST",
-        help="What to write: m4b, mp3, opus and flac (folders of chapters), srt, vtt, lrc, "
-        "elrc. By default m4b,srt,vtt.",
-        rich_help_panel="What",
-    ),
-]
-MasteringOption = Annotated[
-    str,
-    typer.Option(
-        "--mastering",
-        metavar="NAME",
-        help="How loud: standard (-19 LUFS), acx (what audiobook shops ask for), podcast "
-        "(-16), ebu (-23) or none.",
-        rich_help_panel="What",
-    ),
-]
-LayoutOption = Annotated[
-    str,
-    typer.Option(
-        "--layout",
-        metavar="NAME",
-        help="plain, or audiobookshelf: the folders and files that Audiobookshelf reads.",
-        rich_help_panel="What",
-    ),
-]
-CreditsOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--credits/--no-credits",
-        help="Speak opening and closing credits (English books); with --mastering acx they are "
-        "spoken unless told otherwise.",
-        rich_help_panel="What",
     ),
 ]
 DebugOption = Annotated[
