@@ -24,7 +24,7 @@ _STYLE = """
 body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: var(--text);
   background: var(--paper); font: 1rem/1.5 system-ui, sans-serif; }
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-p.soft, td.soft, figcaption { color: var(--soft); }
+.soft, figcaption { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }

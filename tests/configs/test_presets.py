@@ -84,7 +84,7 @@ def test_official_models_have_their_own_defaults(tmp_path):
 
 def test_mastering_presets_change_what_the_user_does_not(tmp_path):
     acx = load_presets(output={"mastering": "acx"}).output
-    assert (acx.loudness, acx.credits, acx.sound) == (-20.0, True, ("m4b", "mp3"))
+    assert (acx.loudness, acx.credits, acx.sound) == (-19.0, True, ("m4b", "mp3"))
     file = tmp_path / "mine.yaml"
     file.write_text("output: {mastering: podcast, peak_db: -2}\n")
     assert load_presets(file).output.loudness == -16.0
