@@ -1,10 +1,11 @@
 """Presets: strict models of the YAML files that say how a book shall sound and be delivered."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from configs.errors import UsageError
 
@@ -27,11 +28,38 @@ class VoicePreset(Strict):
     speed: float = Field(ge=0.5, le=2.0, description="1 is the voice's own tempo")
 
 
+Mastered = Literal["standard", "acx", "podcast", "ebu", "none"]
+Format = Literal["m4b", "mp3", "opus", "flac", "srt", "vtt", "lrc", "elrc"]
+Layout = Literal["plain", "audiobookshelf"]
+SOUND_FORMATS: tuple[Format, ...] = ("m4b", "mp3", "opus", "flac")
+
+
 class OutputPreset(Strict):
     """How the finished book is delivered."""
 
-    loudness: float = Field(ge=-40, le=-10, description="integrated loudness of the book, LUFS")
-    subtitles: tuple[Literal["srt", "vtt"], ...]
+    mastering: Mastered
+    loudness: float | None = Field(
+        ge=-40, le=-10, description="integrated loudness of the book, LUFS; None: as it was spoken"
+    )
+    peak_db: float = Field(ge=-20, le=0, description="no peak of the delivered sound is over it")
+    trim_db: float = Field(ge=0, le=6, description="a chapter's gain is so near the book's")
+    formats: tuple[Format, ...] = Field(min_length=1)
+    layout: Layout
+    credits: bool = Field(description="opening and closing credits are spoken")
+
+    @model_validator(mode="after")
+    def _one_sound_on_a_shelf(self) -> "OutputPreset":
+        if self.layout == "audiobookshelf" and len(self.sound) != 1:
+            raise ValueError(
+                "Audiobookshelf takes one kind of audio file in a book's folder: choose one of "
+                f"{', '.join(SOUND_FORMATS)}"
+            )
+        return self
+
+    @property
+    def sound(self) -> tuple[Format, ...]:
+        """The formats that are audio files, each once."""
+        return tuple(kind for kind in SOUND_FORMATS if kind in self.formats)
 
 
 class PausesPreset(Strict):
@@ -54,29 +82,61 @@ class Presets(Strict):
     pauses: PausesPreset
 
 
-def load_presets(path: Path | None = None, official: str = "") -> Presets:
+def load_presets(
+    path: Path | None = None, official: str = "", output: Mapping[str, Any] | None = None
+) -> Presets:
     """The shipped presets, overlaid value by value with the user's YAML file.
 
-    `official` is the version of an official model ("v4"), "" for the built-in voice. Raises
-    UsageError naming the file and the field that is wrong.
+    `official` is the version of an official model ("v4"), "" for the built-in voice. `output` are
+    values of that section that count more than the file's. The mastering preset that is chosen
+    changes what the user does not. Raises UsageError naming the file and the field that is wrong.
     """
     values = {name: read_yaml(SHIPPED / f"{name}.yaml") for name in Presets.model_fields}
     if official:
         sections = read_yaml(SHIPPED / "official.yaml")
-        own = sections.get(official, {})
-        values["voice"] = {k: v for k, v in sections.items() if not isinstance(v, dict)} | own
-    if path is not None:
-        for name, section in read_yaml(path).items():
-            if isinstance(section, dict) and name in values:
-                values[name] = values[name] | section
-            else:
-                values[name] = section
+        shared = {k: v for k, v in sections.items() if not isinstance(v, dict)}
+        values["voice"] = shared | sections.get(official, {})
+    own = {} if path is None else read_yaml(path)
+    if isinstance(own.get("output", {}), dict):
+        own["output"] = own.get("output", {}) | dict(output or {})
+        mastering = read_yaml(SHIPPED / "mastering.yaml")
+        values["output"] |= mastering.get(str(own["output"].get("mastering", "standard")), {})
+    for name, section in own.items():
+        if isinstance(section, dict) and name in values:
+            values[name] = values[name] | section
+        else:
+            values[name] = section
     try:
         return Presets.model_validate(_tuples(values))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{path or SHIPPED}: {field}: {first['msg']}") from error
+
+
+def output_options(
+    formats: str, mastering: str, layout: str, credits: bool | None
+) -> dict[str, Any]:
+    """The section `output` from options of the command line; what is "" or None is left out.
+
+    Raises UsageError for a value that there is not.
+    """
+    kinds = tuple(
+        dict.fromkeys(kind.strip().lower() for kind in formats.split(",") if kind.strip())
+    )
+    given = [
+        ("--formats", kinds, get_args(Format)),
+        ("--mastering", (mastering,) if mastering else (), get_args(Mastered)),
+        ("--layout", (layout,) if layout else (), get_args(Layout)),
+    ]
+    for option, values, known in given:
+        for value in values:
+            if value not in known:
+                raise UsageError(f"{option} knows {', '.join(known)}, but not {value!r}")
+    options: dict[str, Any] = {"formats": kinds} if kinds else {}
+    options |= {"mastering": mastering} if mastering else {}
+    options |= {"layout": layout} if layout else {}
+    return options | ({} if credits is None else {"credits": credits})
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -1,35 +1,18 @@
 """The flow from an EPUB and a voice sample to an audiobook."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from configs.settings import Settings
+from flows.delivery import AssembledChapter, Delivered
 from flows.embedded import EmbeddedApi
 from flows.progress import RunProgress
-from flows.work import (
-    AssembledChapter,
-    Order,
-    Work,
-    plan_book,
-    remembered_speed,
-)
-from tasks.package import Packed
+from flows.work import Order, Work, plan_book, remembered_speed
 
 if TYPE_CHECKING:
     from model.speaking import VoiceEngine
-
-
-@dataclass(frozen=True)
-class Delivered:
-    """What the user gets."""
-
-    packed: Packed
-    report: Path
-    flawed: int  # utterances worth listening to
 
 
 def make_audiobook(
@@ -82,11 +65,7 @@ def _run_flow(work: Work, ready: Callable[[], None]) -> Delivered:
 
     @task(name="deliver", cache_policy=NO_CACHE)
     def deliver(numbers: list[int]) -> Delivered:
-        chapters = [assembled[number].result() for number in numbers]
-        level = work.measure(chapters)
-        packed = work.package(chapters, level)
-        report = work.accompany(chapters, level, packed)
-        return Delivered(packed, report, sum(len(chapter.flawed) for chapter in chapters))
+        return work.deliver([assembled[number].result() for number in numbers])
 
     assembled = {}
 

@@ -78,6 +78,44 @@ def _app(
     pass
 
 
+FormatsOption = Annotated[
+    str,
+    typer.Option(
+        "--formats",
+        metavar="LIST",
+        help="What to write: m4b, mp3, opus and flac (folders of chapters), srt, vtt, lrc, "
+        "elrc. By default m4b,srt,vtt.",
+        rich_help_panel="What",
+    ),
+]
+MasteringOption = Annotated[
+    str,
+    typer.Option(
+        "--mastering",
+        metavar="NAME",
+        help="How loud: standard (-19 LUFS), acx (what audiobook shops ask for), podcast "
+        "(-16), ebu (-23) or none.",
+        rich_help_panel="What",
+    ),
+]
+LayoutOption = Annotated[
+    str,
+    typer.Option(
+        "--layout",
+        metavar="NAME",
+        help="plain, or audiobookshelf: the folders and files that Audiobookshelf reads.",
+        rich_help_panel="What",
+    ),
+]
+CreditsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--credits/--no-credits",
+        help="Speak opening and closing credits (English books); with --mastering acx they are "
+        "spoken unless told otherwise.",
+        rich_help_panel="What",
+    ),
+]
 VoiceOption = Annotated[
     list[str],
     typer.Option(
@@ -171,6 +209,10 @@ def audiobook(
             rich_help_panel="What",
         ),
     ] = None,
+    formats: FormatsOption = "",
+    mastering: MasteringOption = "",
+    layout: LayoutOption = "",
+    credits: CreditsOption = None,
     transcript: TranscriptOption = None,
     model: ModelOption = "",
     seed: SeedOption = 0,
@@ -180,7 +222,7 @@ def audiobook(
     """Make a chaptered audiobook of a book: EPUB, plain text, Markdown or HTML.
 
     Writes Title.m4b with chapters, cover and tags, Title.srt and Title.vtt with the printed text,
-    the cover, and report.json with measurements and what may be worth listening to.
+    the cover, and report.html and report.json with measurements and what may be worth listening to.
 
     It may be stopped at any moment: run the same command again, and only what is missing is made.
 
@@ -189,12 +231,15 @@ def audiobook(
     voxloom audiobook book.epub --voice me.wav --out book/
 
     voxloom audiobook book.epub --voice ada --out book/ --chapters 1-3
+
+    voxloom audiobook book.epub --voice ada --out book/ --formats mp3,lrc --mastering acx
     """
-    from configs.presets import load_presets
+    from configs.presets import load_presets, output_options
     from tasks.matter import reading_of
 
-    load_presets(config)  # says what is wrong with it before anything else
     reading = reading_of(notes, include, exclude, images)
+    output = output_options(formats, mastering, layout, credits)
+    load_presets(config, output=output)  # says what is wrong with it before anything else
     settings = _start()
     from flows.audiobook import make_audiobook
     from flows.progress import spoken_time
@@ -202,13 +247,19 @@ def audiobook(
     from tasks.engines import choose_model
 
     chosen = choose_model(model, settings.models)
-    presets = load_presets(config, chosen.official)
+    presets = load_presets(config, chosen.official, output)
     asked = _asked_voice(voice, transcript)
     order = Order(
         book, asked, out, chapters, language, seed, presets, settings, chosen, reading, lexicon
     )
     made = make_audiobook(order, _terminal(), engine_of(chosen))
-    _terminal().print(f"[green]{made.packed.path}[/]: {spoken_time(made.packed.seconds)} of speech")
+    for path in made.paths or (made.report.parent,):
+        _terminal().print(f"[green]{path}[/]: {spoken_time(made.seconds)} of speech")
+    if made.failed:
+        _terminal().print(
+            f"{made.failed} files are not as the preset {presets.output.mastering} wants them; "
+            f"{made.report} says why."
+        )
     if made.flawed:
         _terminal().print(
             f"{made.flawed} utterances may be worth listening to; {made.report} names them."

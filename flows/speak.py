@@ -163,7 +163,7 @@ def _joined(takes: Sequence[tuple[Utterance, Take | None]], sample_rate: int) ->
     pieces = ((utterance, silence if take is None else take.audio) for utterance, take in takes)
     with tempfile.TemporaryDirectory(prefix="voxloom-") as folder:
         path = Path(folder) / "text.flac"
-        assemble_chapter(pieces, sample_rate, path, HEAD_SECONDS, TAIL_SECONDS)
+        assemble_chapter(pieces, sample_rate, path, HEAD_SECONDS, TAIL_SECONDS, room_tone=True)
         audio, _ = soundfile.read(path, dtype="int16")
     return np.asarray(audio, np.int16)
 

@@ -2,10 +2,8 @@
 
 import json
 import logging
-import re
 import shutil
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -17,27 +15,25 @@ import numpy as np
 from configs.errors import UserError
 from configs.presets import Presets
 from configs.settings import Settings
+from flows.delivery import AssembledChapter, Delivered, Narration, deliver
 from flows.progress import RunProgress
 from storage.files import write_whole
 from storage.keys import content_key, hash_bytes
 from storage.library import Library
 from storage.objects import ObjectStore
 from storage.runs import Run, Runs
-from tasks.assemble import ChapterAudio, assemble_chapter
+from tasks.assemble import assemble_chapter
 from tasks.batches import make_batches
-from tasks.beside import disk_error, write_bytes
+from tasks.beside import disk_error
+from tasks.credits import credit_chapters
 from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine, tuned_engine
 from tasks.hearing import hear
 from tasks.lexicon import find_lexicon
-from tasks.master import BookLevel, book_level
 from tasks.matter import AS_USUAL, Reading
-from tasks.package import Packed, package_m4b
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Book, read_book, select_chapters
 from tasks.render import Line, render_takes
-from tasks.report import ChapterReport, IncompleteTake, Mastering, build_report, write_report
 from tasks.report import Run as RunReport
-from tasks.subtitles import book_cues, write_srt, write_vtt
 from tasks.takes import Take, decode_take, take_key
 from tasks.voices import AskedVoice, Voice, find_voices
 
@@ -125,6 +121,15 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
             warnings.append(f"Chapter {number + 1} has nothing to be spoken and is left out.")
     if not chapters:
         raise UserError(f"{order.book} has no text that could be spoken in the chosen chapters.")
+    if order.presets.output.credits:
+        said = credit_chapters(book, book.title or order.book.stem, voices[0].name, language)
+        if not said:
+            warnings.append(
+                f"There are no spoken credits: they are made in English, not {language}."
+            )
+        for number, credit in said.items():
+            chapters[number] = plan_chapter(number, credit, pauses, language, order.model.reading)
+        chapters = dict(sorted(chapters.items()))
     return Plan(book, language, voices, chapters, tuple(dict.fromkeys(warnings)))
 
 
@@ -208,7 +213,7 @@ class Work:
         """The chapters of which no take is missing before anything is rendered."""
         return [number for number in self.plan.chapters if number not in self._waiting]
 
-    def assemble(self, number: int) -> "AssembledChapter":
+    def assemble(self, number: int) -> AssembledChapter:
         """Puts a chapter whose takes are all there into one file."""
         flawed: list[tuple[Utterance, str]] = []
 
@@ -223,104 +228,35 @@ class Work:
         audio = assemble_chapter(pieces(), self._engine.sample_rate, path)
         return AssembledChapter(number, audio, tuple(flawed))
 
-    def measure(self, chapters: Sequence["AssembledChapter"]) -> BookLevel:
-        """Loudness of the book, and the gain that it needs."""
+    def deliver(self, chapters: Sequence[AssembledChapter]) -> Delivered:
+        """Makes the files of the book. The record of the run says from then on that it is
+        finished."""
         remember_speed(self._order.settings, self._progress.pace.measured)
-        self._progress.stage("Measuring the loudness")
-        paths = [chapter.audio.path for chapter in chapters]
-        return book_level(
-            paths,
-            self._engine.sample_rate,
-            self._order.presets.output.loudness,
-            self._progress.fraction,
-        )
-
-    def package(self, chapters: Sequence["AssembledChapter"], level: BookLevel) -> Packed:
-        """Writes and verifies the audiobook."""
-        self._progress.stage("Packing the audiobook")
-        titles = [self.plan.book.chapters[chapter.number].title for chapter in chapters]
-        return package_m4b(
-            self.plan.book,
-            [
-                (title, chapter.audio.path, chapter.audio.samples)
-                for title, chapter in zip(titles, chapters, strict=True)
-            ],
-            sample_rate=self._engine.sample_rate,
-            gain_db=level.gain_db,
-            voice_name=self.plan.voices[0].name,
-            model_name=self._order.model.title,
-            out=self._path(".m4b"),
-            on_progress=self._progress.fraction,
-        )
-
-    def accompany(
-        self, chapters: Sequence["AssembledChapter"], level: BookLevel, packed: Packed
-    ) -> Path:
-        """Writes what lies beside the audiobook: subtitles, cover, report; returns the report's
-        path. The record of the run says from then on that it is finished."""
-        cues = book_cues(self._utterances(), [chapter.audio for chapter in chapters])
-        writers: dict[str, Callable[..., None]] = {"srt": write_srt, "vtt": write_vtt}
-        for kind in self._order.presets.output.subtitles:
-            writers[kind](cues, self._path(f".{kind}"))
-        if suffix := _picture_suffix(self.plan.book.cover):
-            assert self.plan.book.cover is not None
-            write_bytes(self._order.out / f"cover{suffix}", self.plan.book.cover)
-        path = self._order.out / "report.json"
-        write_report(self._report(chapters, level, packed), path)
-        self._record("finished")
-        shutil.rmtree(self._folder, ignore_errors=True)
-        return path
-
-    def _report(
-        self, chapters: Sequence["AssembledChapter"], level: BookLevel, packed: Packed
-    ) -> dict[str, object]:
-        rate = self._engine.sample_rate
-        incomplete, warnings = [], [*self.plan.warnings, *packed.warnings]
-        offset = 0
-        for chapter in chapters:
-            starts = {span.index: span.start for span in chapter.audio.spans}
-            for utterance, problem in chapter.flawed:
-                start = (offset + starts[utterance.index]) / rate
-                incomplete.append(
-                    IncompleteTake(utterance.chapter, utterance.index, utterance.text, start)
-                )
-                warnings.append(
-                    f"Chapter {utterance.chapter + 1}, utterance {utterance.index + 1}: {problem}."
-                )
-            offset += chapter.audio.samples
-        return build_report(
+        narration = Narration(
             book=self.plan.book,
+            title=self.title,
+            utterances=self.plan.chapters,
+            sample_rate=self._engine.sample_rate,
             voice={
                 "name": self.plan.voices[0].name,
                 "content_hash": self._heard.content_hash,
                 "prompt": " ".join(self._heard.prompt.phones) if self._heard.prompt else "",
             },
             model={"name": self._order.model.title, "content_hash": self._engine.content_hash},
-            chapters=[
-                ChapterReport(
-                    title=self.plan.book.chapters[chapter.number].title,
-                    utterances=len(self.plan.chapters[chapter.number]),
-                    seconds=chapter.audio.seconds,
-                    speech_seconds=sum(s.end - s.start for s in chapter.audio.spans) / rate,
-                )
-                for chapter in chapters
-            ],
-            incomplete=incomplete,
-            mastering=Mastering(
-                before_lufs=level.lufs,
-                gain_db=level.gain_db,
-                delivered=packed.loudness,
-            ),
-            warnings=warnings,
-            run=RunReport(
-                started=datetime.fromtimestamp(self._started)
-                .astimezone()
-                .isoformat("T", "seconds"),
-                wall_seconds=time.time() - self._started,
-                made=self._made,
-                reused=self._reused,
-            ),
+            warnings=self.plan.warnings,
         )
+        output = self._order.presets.output
+        delivered = deliver(
+            narration, chapters, output, self._order.out, self._progress, self._run_report
+        )
+        self._record("finished")
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return delivered
+
+    def _run_report(self) -> RunReport:
+        started = datetime.fromtimestamp(self._started).astimezone().isoformat("T", "seconds")
+        wall_seconds = time.time() - self._started
+        return RunReport(started, wall_seconds, self._made, self._reused)
 
     def _take(self, utterance: Utterance) -> tuple[np.ndarray, str]:
         """The audio of an utterance's take and what is wrong with it; silence where there is none
@@ -363,9 +299,6 @@ class Work:
     def _key(self, utterance: Utterance) -> str:
         return self._keys[utterance.chapter, utterance.index]
 
-    def _path(self, suffix: str) -> Path:
-        return self._order.out / (file_stem(self.title) + suffix)
-
     def _record(self, state: str) -> None:
         Runs(self._order.settings.runs).put(
             Run(
@@ -381,15 +314,6 @@ class Work:
         )
 
 
-@dataclass(frozen=True)
-class AssembledChapter:
-    """A chapter's audio, and the utterances in it that did not come out right, with the reason."""
-
-    number: int
-    audio: ChapterAudio
-    flawed: tuple[tuple[Utterance, str], ...]
-
-
 def builtin_engine(settings: Settings) -> "VoiceEngine":
     """The voice model that the project carries."""
     return load_engine(BUILT_IN, settings.threads)
@@ -400,14 +324,6 @@ def engine_of(model: ChosenModel) -> Callable[[Settings], "VoiceEngine"]:
     if model is BUILT_IN:
         return builtin_engine
     return lambda settings: load_engine(model, settings.threads)
-
-
-def file_stem(title: str) -> str:
-    """A file name for a title: no separators, no control characters, at most 120 bytes."""
-    kept = "".join(" " if unicodedata.category(char).startswith("C") else char for char in title)
-    kept = re.sub(r'[/\\:*?"<>|]+', " ", kept)
-    kept = " ".join(kept.split()).strip(". ")
-    return kept.encode()[:120].decode(errors="ignore").strip(". ") or "audiobook"
 
 
 def check_folder(folder: Path) -> None:
@@ -439,10 +355,3 @@ def remember_speed(settings: Settings, phones_per_second: float | None) -> None:
 
 def _speed_file(settings: Settings) -> Path:
     return settings.home / "speed.json"
-
-
-def _picture_suffix(picture: bytes | None) -> str:
-    """.jpg or .png by the picture's first bytes; "" for none or another kind."""
-    if picture and picture.startswith(b"\xff\xd8\xff"):
-        return ".jpg"
-    return ".png" if picture and picture.startswith(b"\x89PNG\r\n\x1a\n") else ""

@@ -31,12 +31,14 @@ _FULL_SCALE = 32767
 
 @dataclass(frozen=True)
 class Span:
-    """Where an utterance is heard, without its pause: samples on its chapter's timeline."""
+    """Where an utterance is heard, without its pause: samples on its chapter's timeline; `cut`
+    samples were trimmed off its take's beginning."""
 
     chapter: int
     index: int
     start: int
     end: int
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,15 @@ def assemble_chapter(
     out: Path,
     head_seconds: float = HEAD_SECONDS,
     tail_seconds: float = TAIL_SECONDS,
+    room_tone: bool = False,
 ) -> ChapterAudio:
     """Streams `(utterance, take)` pairs, takes mono float32 (samples,), into the FLAC file `out`.
 
     Each take loses the silence at its ends and gets 5 ms fades; the utterance's `pause_after`
     follows. The chapter begins with `head_seconds` and ends with `tail_seconds` of room (the last
-    pause counts into it). Room tone at -75 dBFS lies under everything, since players and checkers
-    stumble over digital silence. One block is in memory at a time; the same pieces give the same
-    bytes. Raises `UserError` when the file cannot be written.
+    pause counts into it). With `room_tone` at -75 dBFS under everything, since players and checkers
+    stumble over digital silence; a book gets its own when it is mastered. One block is in memory at
+    a time; the same pieces give the same bytes. Raises `UserError` when the file cannot be written.
     """
     spans: list[Span] = []
     pause = 0
@@ -75,14 +78,15 @@ def assemble_chapter(
         with part.open("wb") as raw:
             try:
                 for utterance, take in pieces:
-                    sound = _trimmed(take, sample_rate, utterance)
+                    sound, cut = _trimmed(take, sample_rate, utterance)
                     if tape is None:
-                        tape = _Tape(raw, sample_rate, seed=utterance.chapter)
+                        seed = utterance.chapter if room_tone else None
+                        tape = _Tape(raw, sample_rate, seed)
                         tape.silence(round(head_seconds * sample_rate))
                     tape.silence(pause)
                     start = tape.samples
                     tape.sound(sound)
-                    spans.append(Span(utterance.chapter, utterance.index, start, tape.samples))
+                    spans.append(Span(utterance.chapter, utterance.index, start, tape.samples, cut))
                     pause = round(utterance.pause_after * sample_rate)
                 if tape is None:
                     raise ValueError(f"a chapter without utterances cannot be assembled: {out}")
@@ -94,35 +98,37 @@ def assemble_chapter(
     return ChapterAudio(out, samples, sample_rate, tuple(spans))
 
 
-def _trimmed(take: np.ndarray, sample_rate: int, utterance: "Utterance") -> np.ndarray:
-    """The take without silence at its ends, faded in and out; may be empty."""
+def _trimmed(take: np.ndarray, sample_rate: int, utterance: "Utterance") -> tuple[np.ndarray, int]:
+    """The take without silence at its ends, faded in and out, may be empty; and how many samples
+    its beginning lost."""
     if take.ndim != 1 or not np.isfinite(take).all():
         raise ValueError(
             f"the take of utterance {utterance.index} in chapter {utterance.chapter} is not "
             f"finite mono audio (shape {take.shape})"
         )
     frames = sound_frames(take, sample_rate, _BELOW_PEAK_DB, _FLOOR_DB)
-    kept = take[sound_bounds(frames, take.size, sample_rate, _KEEP_SECONDS)].astype(np.float32)
+    bounds = sound_bounds(frames, take.size, sample_rate, _KEEP_SECONDS)
+    kept = take[bounds].astype(np.float32)
     fade = min(round(_FADE_SECONDS * sample_rate), kept.size // 2)
     if fade:
         # Half a raised cosine, without the zero and the one at its ends.
         ramp = (0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)).astype(np.float32)
         kept[:fade] *= ramp
         kept[-fade:] *= ramp[::-1]
-    return kept
+    return kept, bounds.start
 
 
 class _Tape:
-    """A FLAC file that grows: sound and silence over one bed of room tone."""
+    """A FLAC file that grows: sound and silence, with a seed over one bed of room tone."""
 
-    def __init__(self, raw: BinaryIO, sample_rate: int, seed: int) -> None:
+    def __init__(self, raw: BinaryIO, sample_rate: int, seed: int | None) -> None:
         self.samples = 0
         self._sink = _Sink(raw)
         with self._checked():
             self._file = soundfile.SoundFile(
                 self._sink, "w", sample_rate, channels=1, format="FLAC", subtype="PCM_16"
             )
-        self._tone = np.random.default_rng(seed)
+        self._tone = None if seed is None else np.random.default_rng(seed)
 
     def silence(self, samples: int) -> None:
         for start in range(0, samples, _BLOCK):
@@ -137,9 +143,10 @@ class _Tape:
             self._file.close()
 
     def _write(self, block: np.ndarray) -> None:
-        tone = self._tone.standard_normal(block.size, dtype=np.float32)
-        mixed = block + tone * np.float32(amplitude(ROOM_TONE_DB))
-        whole = np.rint(np.clip(mixed, -1.0, 1.0) * _FULL_SCALE).astype(np.int16)
+        if self._tone is not None:
+            tone = self._tone.standard_normal(block.size, dtype=np.float32)
+            block = block + tone * np.float32(amplitude(ROOM_TONE_DB))
+        whole = np.rint(np.clip(block, -1.0, 1.0) * _FULL_SCALE).astype(np.int16)
         with self._checked():
             self._file.write(whole)
         self.samples += block.size

@@ -18,9 +18,9 @@ from configs.errors import UserError
 
 # What the mastering and packing steps use; an ffmpeg on the PATH must have all of it.
 _NEEDED = {
-    "-encoders": ("aac", "pcm_f32le"),
-    "-filters": ("alimiter", "aresample", "astats", "ebur128", "volume"),
-    "-muxers": ("ipod",),
+    "-encoders": ("aac", "flac", "libmp3lame", "libopus", "pcm_f32le"),
+    "-filters": ("alimiter", "ametadata", "aresample", "ebur128"),
+    "-muxers": ("flac", "ipod", "mp3", "ogg"),
 }
 
 # Containers that a voice sample or a cover may come in. A file is judged by its bytes, so without
@@ -64,12 +64,15 @@ def run_ffmpeg(
     feed: Iterable[bytes] = (),
     on_seconds: Callable[[float], None] | None = None,
     timeout: float | None = None,
+    on_output: Callable[[bytes], None] | None = None,
 ) -> str:
     """Runs ffmpeg and returns what it wrote to stderr (its last 400 lines).
 
     `feed` goes to its standard input (`pipe:0` in the arguments). `on_seconds` hears how many
-    seconds of the output are done, about twice a second. Raises `OSError` when the disk is full
-    or a file grew too large, `FfmpegError` for every other failure and after `timeout` seconds.
+    seconds of the output are done, about twice a second; instead of it `on_output` hears what
+    ffmpeg writes to `pipe:1`, in blocks of 64 KiB, in a thread of its own. Raises `OSError` when
+    the disk is full or a file grew too large, `FfmpegError` for every other failure and after
+    `timeout` seconds.
     An exception in `feed` ends ffmpeg and is raised again.
     """
     command = [str(ffmpeg_path()), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info"]
@@ -86,7 +89,9 @@ def run_ffmpeg(
     lines: deque[str] = deque(maxlen=400)
     readers = [
         threading.Thread(target=_collect, args=(process.stderr, lines), daemon=True),
-        threading.Thread(target=_report, args=(process.stdout, on_seconds), daemon=True),
+        threading.Thread(target=_hand_on, args=(process.stdout, on_output), daemon=True)
+        if on_output
+        else threading.Thread(target=_report, args=(process.stdout, on_seconds), daemon=True),
     ]
     timed_out = threading.Event()
 
@@ -162,6 +167,12 @@ def _report(stream: IO[bytes], on_seconds: Callable[[float], None] | None) -> No
         key, _, value = line.decode(errors="replace").strip().partition("=")
         if on_seconds and key == "out_time_us" and value.lstrip("-").isdigit():
             on_seconds(max(0, int(value)) / 1e6)
+
+
+def _hand_on(stream: IO[bytes], on_output: Callable[[bytes], None]) -> None:
+    with stream:  # closed after an exception, too, so that ffmpeg does not wait for ever
+        while data := stream.read(_CHUNK):
+            on_output(data)
 
 
 def _failure(status: int, lines: deque[str]) -> Exception:

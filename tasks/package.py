@@ -4,16 +4,13 @@ The sound is mastered and encoded in one go, so there is a single lossy step. Th
 back before it gets its final name: an audiobook that exists is whole.
 """
 
-import hashlib
-import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import mutagen
-from mutagen.mp4 import MP4, AtomDataType, MP4Cover, MP4FreeForm
+from mutagen.mp4 import MP4, MP4Tags
 
 from configs.errors import UserError
 from tasks.beside import written_beside
@@ -21,113 +18,114 @@ from tasks.chapters import (
     MAX_NERO_CHAPTERS,
     Mark,
     chapter_marks,
-    clean_title,
     ffmetadata,
     read_nero_marks,
     read_quicktime_marks,
 )
-from tasks.ffmpeg import PICTURE_FORMATS, FfmpegError, input_arguments, run_ffmpeg
+from tasks.cover import Cover
+from tasks.ffmpeg import FfmpegError, run_ffmpeg
 from tasks.master import (
-    Loudness,
-    chapter_blocks,
-    master_filter,
-    measure_delivered,
+    Mastering,
+    Stretch,
+    master_arguments,
+    master_feed,
     pcm_input_arguments,
 )
-
-if TYPE_CHECKING:
-    from tasks.read_book import Book
+from tasks.measure import Measured, Shape, measure_delivered
+from tasks.tags import BookTags, write_mp4_tags
 
 DELIVERED_RATE = 44_100
 BITRATE = 64_000
+SECONDS_TOLERANCE = 0.1
+ENCODING_SHARE = 0.7  # of the progress; the rest is reading back
 
-_AUDIOBOOK = 2  # iTunes' media kind
-_SECONDS_TOLERANCE = 0.1
 _MARK_TOLERANCE_MS = 1
-_ENCODING_SHARE = 0.7  # of the progress; the rest is reading back
-_PICTURE_TIMEOUT = 30.0
 
 Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A delivered audiobook, as it was read back."""
+    """A delivered audio file, as it was read back."""
 
     path: Path
-    seconds: float
-    marks: tuple[Mark, ...]
-    loudness: Loudness
-    sha256: str
-    warnings: tuple[str, ...]
+    measured: Measured
+    shape: Shape
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return self.measured.seconds
 
 
 def package_m4b(
-    book: "Book",
-    chapters: Sequence[tuple[str, Path, int]],
+    chapters: Sequence[tuple[str, Stretch]],
     *,
     sample_rate: int,
-    gain_db: float,
-    voice_name: str,
-    model_name: str,
+    mastering: Mastering,
+    tags: BookTags,
+    cover: Cover | None,
     out: Path,
     on_progress: Progress | None = None,
 ) -> Packed:
-    """Packs `(title, FLAC file, samples)` per chapter into the audiobook `out`.
+    """Packs `(title, stretch)` per chapter into the audiobook `out`.
 
-    `gain_db` is the book's one gain (`master.book_gain`). Chapters without samples are left out
-    with their titles. `on_progress` hears the fraction done, 0 to 1. The same inputs give the same
-    bytes. Raises `UserError` when the disk or ffmpeg refuses, or when the finished file does not
-    read back right; `out` is then what it was before.
+    Chapters without samples are left out with their titles. `on_progress` hears the fraction done,
+    0 to 1. The same inputs give the same bytes. Raises `UserError` when the disk or ffmpeg refuses,
+    or when the finished file does not read back right; `out` is then what it was before.
     """
-    chapters = [chapter for chapter in chapters if chapter[2] > 0]
-    marks = chapter_marks([(title, samples) for title, _, samples in chapters], sample_rate)
+    marks = m4b_marks(chapters, sample_rate)
     if not marks:
         raise UserError("There is nothing to pack: none of the chapters holds any sound.")
-    paths = [path for _, path, _ in chapters]
-    seconds = sum(samples for _, _, samples in chapters) / sample_rate
+    stretches = [stretch for _, stretch in chapters if stretch.samples > 0]
+    seconds = sum(stretch.samples for stretch in stretches) / sample_rate
     report = on_progress or (lambda fraction: None)
-    cover, warnings = _cover(book.cover)
     with written_beside(out) as part:
-        try:
+        with encoding(out):
             _encode(
-                paths,
+                stretches,
                 marks,
                 sample_rate,
-                gain_db,
+                mastering,
                 part,
-                lambda fraction: report(_ENCODING_SHARE * fraction),
+                lambda fraction: report(ENCODING_SHARE * fraction),
             )
-        except FfmpegError as error:
-            raise UserError(
-                f"ffmpeg could not pack {out.name}: {error}. Run the same command again; what is "
-                "finished is kept."
-            ) from error
-        _write_tags(part, book, out.stem, voice_name, model_name, cover)
-        loudness = measure_delivered(
-            part,
-            lambda done: report(_ENCODING_SHARE + (1 - _ENCODING_SHARE) * min(1.0, done / seconds)),
-        )
-        _verify(part, out, marks, seconds, loudness)
-        with part.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        write_mp4_tags(part, tags, cover)
+        measured, shape = measure_delivered(part, reading_back(report, seconds))
+        _verify(part, out, marks, seconds, measured, tags)
     report(1.0)
-    return Packed(out, loudness.seconds, tuple(marks), loudness, digest, warnings)
+    return Packed(out, measured, shape, tuple(marks))
 
 
-def synthetic_notice(voice_name: str, model_name: str) -> str:
-    """The sentence in the file's tags that says who, or what, is reading."""
-    return (
-        f"The narration is synthetic: read by a computer in the voice “{voice_name}”, made with "
-        f"Voxloom and the model {model_name}."
+def m4b_marks(chapters: Sequence[tuple[str, Stretch]], sample_rate: int) -> list[Mark]:
+    """The chapter marks of an audiobook of these chapters."""
+    return chapter_marks([(title, stretch.samples) for title, stretch in chapters], sample_rate)
+
+
+@contextmanager
+def encoding(out: Path) -> Iterator[None]:
+    """Around ffmpeg's work at a file: what goes wrong with it comes out as a `UserError`."""
+    try:
+        yield
+    except FfmpegError as error:
+        raise UserError(
+            f"ffmpeg could not pack {out.name}: {error}. Run the same command again; what is "
+            "finished is kept."
+        ) from error
+
+
+def reading_back(report: Progress, seconds: float) -> Progress:
+    """Tells how far reading back is, after the encoding, from the seconds that are decoded."""
+    return lambda done: report(
+        ENCODING_SHARE + (1 - ENCODING_SHARE) * min(1.0, done / max(seconds, 1e-3))
     )
 
 
 def _encode(
-    paths: Sequence[Path],
+    stretches: Sequence[Stretch],
     marks: Sequence[Mark],
     sample_rate: int,
-    gain_db: float,
+    mastering: Mastering,
     out: Path,
     on_progress: Progress,
 ) -> None:
@@ -145,116 +143,42 @@ def _encode(
                 # Titles come from the listing, which holds no other tags; -map_metadata -1 would
                 # drop the titles of the chapters as well.
                 *("-map", "0:a:0", "-map_metadata", "1", "-map_chapters", "1"),
-                *("-af", master_filter(gain_db, sample_rate, DELIVERED_RATE)),
-                *("-c:a", "aac", "-b:a", str(BITRATE), "-ac", "1"),
+                *master_arguments(mastering, sample_rate, DELIVERED_RATE),
+                *("-c:a", "aac", "-b:a", str(BITRATE)),
                 # No version of the encoder and no time of day in the file.
                 *("-flags", "+bitexact", "-fflags", "+bitexact"),
                 *("-movflags", flags, "-brand", "M4B ", "-f", "ipod", "-y", f"file:{out}"),
             ],
-            feed=(block.tobytes() for block in chapter_blocks(paths, sample_rate, on_progress)),
+            feed=master_feed(stretches, sample_rate, on_progress),
         )
 
 
-def _write_tags(
-    path: Path, book: "Book", stem: str, voice_name: str, model_name: str, cover: MP4Cover | None
-) -> None:
-    title = clean_title(book.title) or stem
-    authors = ", ".join(filter(None, map(clean_title, book.authors)))
-    notice = synthetic_notice(voice_name, model_name)
-    tags = {
-        "©nam": title,
-        "©alb": title,
-        "©ART": authors,
-        "aART": authors,
-        "©wrt": voice_name,  # players show the composer as the narrator
-        "©gen": "Audiobook",
-        "©day": book.date,
-        "©cmt": notice,
-        "desc": f"{book.description.strip()}\n\n{notice}".strip(),
-    }
-    isbn = _isbn(book.identifier)
-    freeform = {
-        "LANGUAGE": book.language,
-        "PUBLISHER": book.publisher,
-        "ISBN": isbn,
-        "IDENTIFIER": "" if isbn else book.identifier,
-    }
-    try:
-        audio = MP4(path)
-        for key, value in tags.items():
-            if value:
-                audio[key] = [_storable(value)]
-        audio["stik"] = [_AUDIOBOOK]
-        for name, value in freeform.items():
-            if value:
-                audio[f"----:com.apple.iTunes:{name}"] = [
-                    MP4FreeForm(_storable(value).encode(), dataformat=AtomDataType.UTF8)
-                ]
-        if cover:
-            audio["covr"] = [cover]
-        audio.save()
-    except mutagen.MutagenError as error:
-        # mutagen wraps what the system said.
-        if error.args and isinstance(error.args[0], OSError):
-            raise error.args[0] from error
-        raise
-
-
-def _storable(value: str) -> str:
-    """Without NUL and lone surrogates, which end a tag early or cannot be written."""
-    return value.replace("\0", "").encode(errors="ignore").decode()
-
-
-def _isbn(identifier: str) -> str:
-    digits = re.sub(r"^(urn:)?isbn:|[\s-]", "", identifier.strip().lower())
-    return digits.upper() if re.fullmatch(r"(97[89])?\d{9}[\dx]", digits) else ""
-
-
-def _cover(picture: bytes | None) -> tuple[MP4Cover | None, tuple[str, ...]]:
-    """The cover as MP4 can carry it, JPEG or PNG; other pictures are converted."""
-    if not picture:
-        return None, ()
-    if picture.startswith(b"\xff\xd8\xff"):
-        return MP4Cover(picture, imageformat=MP4Cover.FORMAT_JPEG), ()
-    if picture.startswith(b"\x89PNG\r\n\x1a\n"):
-        return MP4Cover(picture, imageformat=MP4Cover.FORMAT_PNG), ()
-    with tempfile.TemporaryDirectory(prefix="voxloom-") as folder:
-        source, target = Path(folder) / "cover", Path(folder) / "cover.png"
-        try:
-            source.write_bytes(picture)
-            run_ffmpeg(
-                [
-                    *input_arguments(source, PICTURE_FORMATS),
-                    *("-map", "0:v:0", "-frames:v", "1", "-c:v", "png", "-flags", "+bitexact"),
-                    *("-f", "image2", "-update", "1", "-y", str(target)),
-                ],
-                timeout=_PICTURE_TIMEOUT,
-            )
-            return MP4Cover(target.read_bytes(), imageformat=MP4Cover.FORMAT_PNG), ()
-        except (FfmpegError, OSError) as error:
-            return None, (f"The cover is left out: its picture cannot be read ({error}).",)
-
-
 def _verify(
-    part: Path, out: Path, marks: Sequence[Mark], seconds: float, loudness: Loudness
+    part: Path, out: Path, marks: Sequence[Mark], seconds: float, measured: Measured, tags: BookTags
 ) -> None:
     """Raises `UserError` unless the packed file holds what was meant to be in it."""
     wrong = ""
     quicktime = read_quicktime_marks(part)
     nero = read_nero_marks(part)
-    if abs(loudness.seconds - seconds) > _SECONDS_TOLERANCE:
-        wrong = f"it plays {loudness.seconds:.1f} s instead of {seconds:.1f} s"
+    if abs(measured.seconds - seconds) > SECONDS_TOLERANCE:
+        wrong = f"it plays {measured.seconds:.1f} s instead of {seconds:.1f} s"
     elif not _same_marks([(mark.title, mark.start_ms) for mark in quicktime], marks):
         wrong = f"its chapter track does not hold the {len(marks)} chapters"
     elif len(marks) <= MAX_NERO_CHAPTERS and not _same_marks(nero, marks):
         wrong = f"its chapter list does not hold the {len(marks)} chapters"
-    elif not MP4(part).tags:
+    elif not _has_tags(MP4(part).tags, tags):
         wrong = "its tags are missing"
     if wrong:
         raise UserError(
             f"{out.name} was packed but does not read back right ({wrong}), so it was not "
             "delivered: run the same command again, and report this if it stays."
         )
+
+
+def _has_tags(found: MP4Tags | None, tags: BookTags) -> bool:
+    """Whether the title and the sentence on the narration can be read."""
+    wanted = {"©nam": [tags.title], "©cmt": [tags.notice]}
+    return found is not None and all(found.get(key) == value for key, value in wanted.items())
 
 
 def _same_marks(found: Sequence[tuple[str, int]], marks: Sequence[Mark]) -> bool:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.beside import write_bytes
-from tasks.master import TARGET_LUFS, Loudness, verdicts
+from tasks.measure import Measured
+from tasks.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from tasks.master import BookLevel
     from tasks.read_book import Book
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,35 @@ class ChapterReport:
 
 @dataclass(frozen=True)
 class IncompleteTake:
-    """An utterance that no attempt got right, as the warnings say: worth listening to."""
+    """An utterance that no attempt got right, and why: worth listening to."""
 
     chapter: int
     index: int
     text: str
     start_seconds: float  # from the beginning of the book
+    reason: str
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """A delivered audio file, as it was decoded and measured.
+
+    `path` is relative to the report, `chapter` counts from 1 the chapter that it holds, with parts
+    the same one several times; None for the whole book. `key` names all that decided its bytes.
+    """
+
+    path: str
+    format: str
+    title: str
+    chapter: int | None
+    key: str
+    sha256: str
+    measured: Measured
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(verdict.passed for verdict in self.verdicts)
 
 
 @dataclass(frozen=True)
@@ -47,13 +72,13 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Mastering:
-    """How loud the book was before, the one gain it got, and how it measures delivered."""
+class Mastered:
+    """How the book was brought to its level: the preset's name, what it asks for, what was done."""
 
-    before_lufs: float
-    gain_db: float
-    delivered: Loudness
-    target_lufs: float = TARGET_LUFS
+    preset: str
+    target_lufs: float | None
+    peak_db: float
+    level: "BookLevel"
 
 
 def build_report(
@@ -62,14 +87,17 @@ def build_report(
     model: dict[str, Any],
     chapters: Sequence[ChapterReport],
     incomplete: Sequence[IncompleteTake],
-    mastering: Mastering,
+    mastered: Mastered,
+    files: Sequence[FileReport],
+    files_made: Sequence[str],
     warnings: Sequence[str],
     run: Run,
 ) -> dict[str, Any]:
     """The report as JSON values. All but the section `run` depends on the work alone.
 
-    `voice` and `model` say what they are (name, content hash ...). The real-time factor is seconds
-    of work per second of speech made or reused.
+    `voice` and `model` say what they are (name, content hash ...). `files_made` are the paths of
+    the files that were written in this run; the others lay there already. The real-time factor is
+    seconds of work per second of speech made or reused.
     """
     seconds = sum(chapter.seconds for chapter in chapters)
     return {
@@ -90,32 +118,70 @@ def build_report(
             "speech_seconds": sum(chapter.speech_seconds for chapter in chapters),
         },
         "incomplete_takes": [asdict(take) for take in incomplete],
-        "loudness": {
-            "before_lufs": mastering.before_lufs,
-            "target_lufs": mastering.target_lufs,
-            "gain_db": mastering.gain_db,
-            "delivered": asdict(mastering.delivered),
-            "verdicts": [
-                asdict(verdict) for verdict in verdicts(mastering.delivered, mastering.target_lufs)
-            ],
+        "mastering": {
+            "preset": mastered.preset,
+            "target_lufs": mastered.target_lufs,
+            "peak_db": mastered.peak_db,
+            "before_lufs": mastered.level.lufs,
+            "gain_db": mastered.level.gain_db,
+            "trims_db": list(mastered.level.trims_db),
         },
+        "verdict": summary(mastered.preset, files),
+        "files": [asdict(file) | {"passed": file.passed} for file in files],
         "warnings": list(warnings),
-        "run": asdict(run) | {"real_time_factor": run.wall_seconds / seconds if seconds else None},
+        "run": asdict(run)
+        | {
+            "real_time_factor": run.wall_seconds / seconds if seconds else None,
+            "files_made": list(files_made),
+        },
     }
+
+
+def summary(preset: str, files: Sequence[FileReport]) -> str:
+    """A sentence on all files together. It promises nothing of what a shop will say."""
+    failed = sum(not file.passed for file in files)
+    if not files:
+        return "No audio file was asked for."
+    if failed:
+        return f"{failed} of {len(files)} audio files do not meet the specification “{preset}”."
+    if preset == "acx":
+        if not any(file.format == "mp3" for file in files):
+            return "Levels are as the specification “acx” asks for, which wants MP3 files."
+        return "All audio files meet the technical specification “acx”."
+    return f"All audio files meet the specification “{preset}”."
 
 
 def write_report(report: dict[str, Any], out: Path) -> None:
     """Writes the report as JSON, at once or not at all; the same report gives the same bytes."""
-    text = json.dumps(_plain(report), ensure_ascii=False, indent=2, allow_nan=False)
+    text = json.dumps(plain(report), ensure_ascii=False, indent=2, allow_nan=False)
     write_bytes(out, (text + "\n").encode(errors="replace"))
 
 
-def _plain(value: Any) -> Any:
+def delivered_before(report: Path) -> dict[str, tuple[str, str]]:
+    """Key and sha256 of each file by its path, as an earlier report beside them says; {} where
+    there is none, or one that can't be read."""
+    try:
+        files = json.loads(report.read_text(encoding="utf-8"))["files"]
+        return {
+            str(file["path"]): (str(file["key"]), str(file["sha256"]))
+            for file in files
+            if _inside(str(file["path"]))
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _inside(path: str) -> bool:
+    """Whether a path of a report, which anybody may have edited, stays in the report's folder."""
+    return not Path(path).is_absolute() and ".." not in Path(path).parts and "\0" not in path
+
+
+def plain(value: Any) -> Any:
     """JSON has no infinity (the level of silence) and needs no nanoseconds."""
     if isinstance(value, float):
         return round(value, 3) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

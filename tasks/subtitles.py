@@ -1,18 +1,20 @@
-"""Subtitles of a book: printed text with the times at which it is heard, as SRT and WebVTT."""
+"""Subtitles of a book: printed text with the times at which it is heard, as SRT, WebVTT, LRC."""
 
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pysrt
 
-from tasks.assemble import ChapterAudio
+from tasks.assemble import ChapterAudio, Span
 from tasks.beside import write_bytes
+from tasks.word_times import WordTime, word_times
 
 if TYPE_CHECKING:
     from tasks.plan import Utterance
@@ -27,40 +29,111 @@ _CLAUSE_END = re.compile(r"[,;:–—]['\"’”»)\]]*$|[、，；：][」』]*
 
 @dataclass(frozen=True)
 class Cue:
-    """Text on the screen, its lines split by "\\n", from `start_ms` to before `end_ms`."""
+    """Text on the screen, its lines split by "\\n", from `start_ms` to before `end_ms`.
+
+    `words` are the places in the text where words begin, with the times at which they are heard.
+    """
 
     start_ms: int
     end_ms: int
     text: str
+    words: tuple[tuple[int, int], ...] = ()
 
 
-def book_cues(utterances: Iterable["Utterance"], chapters: Sequence[ChapterAudio]) -> list[Cue]:
+# The times of an utterance's phones in its take, by chapter and index; see tasks/word_times.py.
+Times = Mapping[tuple[int, int], np.ndarray]
+
+
+def book_cues(
+    utterances: Iterable["Utterance"], chapters: Sequence[ChapterAudio], times: Times
+) -> list[Cue]:
     """The cues of a whole book, in order, never overlapping.
 
     `chapters` in the order in which they are packed; their spans are found again in `utterances`
-    by chapter and index. A long utterance becomes several cues whose times are proportional to
-    their characters. An utterance of which nothing is heard has no cue.
+    by chapter and index. A long utterance becomes several cues, each from its first word to the
+    next cue's. An utterance of which nothing is heard has no cue.
     """
-    texts = {(utterance.chapter, utterance.index): utterance.text for utterance in utterances}
+    named = {(utterance.chapter, utterance.index): utterance for utterance in utterances}
     offsets = accumulate((chapter.samples for chapter in chapters), initial=0)
     cues: list[Cue] = []
     for chapter, offset in zip(chapters, offsets, strict=False):
-        for span in chapter.spans:
-            pieces = fold(texts[span.chapter, span.index])
-            if not pieces or span.end <= span.start:
-                continue
-            shares = accumulate((_columns(piece) for piece in pieces), initial=0)
-            whole = max(1, sum(map(_columns, pieces)))
-            bounds = [
-                (offset + span.start + (span.end - span.start) * share // whole)
-                * 1000
-                // chapter.sample_rate
-                for share in shares
-            ]
-            for piece, (start, end) in zip(pieces, pairwise(bounds), strict=True):
-                start = max(start, cues[-1].end_ms if cues else 0)
-                cues.append(Cue(start, max(end, start + 1), piece))
+        cues += span_cues(
+            named, chapter.spans, chapter.sample_rate, times, offset, cues[-1].end_ms if cues else 0
+        )
     return cues
+
+
+def span_cues(
+    utterances: Mapping[tuple[int, int], "Utterance"],
+    spans: Iterable[Span],
+    sample_rate: int,
+    times: Times,
+    offset: int = 0,
+    begin_ms: int = 0,
+) -> list[Cue]:
+    """The cues of some utterances' spans, which begin `offset` samples later than they say; none
+    begins before `begin_ms`."""
+    cues: list[Cue] = []
+    for span in spans:
+        place = span.chapter, span.index
+        utterance = utterances[place]
+        known = times.get(place, np.zeros((0, 2), np.int16))
+        words = [
+            replace(word, start=word.start + offset, end=word.end + offset)
+            for word in word_times(utterance, known, span.cut, span, sample_rate)
+        ]
+        if not words:
+            continue
+        pieces = fold(utterance.text)
+        bounds = [(first, last) for first, last in _places(utterance.text, pieces)]
+        starts = [_heard_at(first, words) for first, _ in bounds]
+        ends = [*starts[1:], words[-1].end]
+        for piece, (first, last), start, end in zip(pieces, bounds, starts, ends, strict=True):
+            start_ms = max(start * 1000 // sample_rate, cues[-1].end_ms if cues else begin_ms)
+            end_ms = max(end * 1000 // sample_rate, start_ms + 1)
+            shown = [
+                (place, max(start_ms, _heard_at(where, words) * 1000 // sample_rate))
+                for place, where in _word_places(utterance.text, piece, first, last, words)
+            ]
+            cues.append(Cue(start_ms, end_ms, piece, tuple(shown)))
+    return cues
+
+
+def _places(text: str, pieces: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The characters of `text`, from and to before, that the pieces of it hold."""
+    solid = [place for place, char in enumerate(text) if not char.isspace()]
+    begin = 0
+    for piece in pieces:
+        count = len("".join(piece.split()))
+        yield solid[begin], solid[begin + count - 1] + 1
+        begin += count
+
+
+def _word_places(
+    text: str, piece: str, first: int, last: int, words: Sequence[WordTime]
+) -> Iterator[tuple[int, int]]:
+    """(place in the piece, place in the text) of the words that begin in a piece."""
+    begins = {word.first for word in words if first <= word.first < last}
+    where = first
+    for place, char in enumerate(piece):
+        if char.isspace():
+            continue
+        while text[where].isspace():
+            where += 1
+        if where in begins:
+            yield place, where
+        where += 1
+
+
+def _heard_at(place: int, words: Sequence[WordTime]) -> int:
+    """The sample at which the character at `place` is heard."""
+    word = max((word for word in words if word.first <= place), key=_first, default=words[0])
+    within = min(max(place - word.first, 0), word.last - word.first)
+    return word.start + (word.end - word.start) * within // max(1, word.last - word.first)
+
+
+def _first(word: WordTime) -> int:
+    return word.first
 
 
 def fold(text: str) -> list[str]:
@@ -97,13 +170,68 @@ def write_srt(cues: Sequence[Cue], out: Path) -> None:
     write_bytes(out, text.getvalue().encode())
 
 
-def write_vtt(cues: Sequence[Cue], out: Path) -> None:
-    """Writes WebVTT, in which `&`, `<` and `>` are escaped."""
+def write_vtt(cues: Sequence[Cue], out: Path, notice: str = "") -> None:
+    """Writes WebVTT: `&`, `<` and `>` are escaped, and a time stands before each word that begins
+    after its cue. `notice` is a comment at the top."""
     lines = ["WEBVTT", ""]
+    if notice:
+        lines += [f"NOTE {_escaped(' '.join(notice.split()))}", ""]
     for cue in cues:
-        text = cue.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        lines += [f"{_clock(cue.start_ms)} --> {_clock(cue.end_ms)}", text, ""]
-    write_bytes(out, "\n".join(lines).encode())
+        lines += [f"{_clock(cue.start_ms)} --> {_clock(cue.end_ms)}", _timed(cue), ""]
+    write_bytes(out, "\n".join(lines).encode(errors="replace"))
+
+
+def write_lrc(cues: Sequence[Cue], out: Path, tags: Mapping[str, str], words: bool) -> None:
+    """Writes LRC, lines of a song's text with their times: here a line is a cue.
+
+    `tags` are the ID tags at the top ("ti": the title ...). With `words` a time stands before each
+    word, too (the "enhanced" or A2 format). Minutes go beyond 99 where the sound is longer.
+    """
+    lines = [f"[{name}:{_plain(value)}]" for name, value in tags.items() if value]
+    for cue in cues:
+        text = "".join(
+            f"<{_short_clock(time)}> {part}" if words and time is not None else part
+            for time, part in _parts(cue)
+        )
+        lines.append(f"[{_short_clock(cue.start_ms)}] {_plain(text)}")
+        if words:
+            lines[-1] += f" <{_short_clock(cue.end_ms)}>"
+    write_bytes(out, ("\n".join(lines) + "\n").encode(errors="replace"))
+
+
+def _parts(cue: Cue) -> Iterator[tuple[int | None, str]]:
+    """The cue's text in parts, each with the time at which its word is heard, or None."""
+    begin = cue.words[0][0] if cue.words else len(cue.text)
+    if begin:
+        yield None, cue.text[:begin]
+    ends = [*(place for place, _ in cue.words), len(cue.text)][1:]
+    for (place, time), end in zip(cue.words, ends, strict=True):
+        yield time, cue.text[place:end]
+
+
+def _timed(cue: Cue) -> str:
+    """A cue's text as WebVTT; times must lie within the cue and grow."""
+    text, latest = "", cue.start_ms
+    for time, part in _parts(cue):
+        if time is not None and latest < time < cue.end_ms:
+            text += f"<{_clock(time)}>"
+            latest = time
+        text += _escaped(part)
+    return text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _plain(value: str) -> str:
+    """On one line, without the brackets that LRC's tags are made of."""
+    return " ".join(value.replace("[", "(").replace("]", ")").split())
+
+
+def _short_clock(ms: int) -> str:
+    minutes, ms = divmod(ms, 60_000)
+    return f"{minutes:02d}:{ms // 1000:02d}.{ms % 1000 // 10:02d}"
 
 
 def _clock(ms: int) -> str:

@@ -1,14 +1,17 @@
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
 from configs.errors import UsageError
-from configs.presets import load_presets
+from configs.presets import Mastered, load_presets, output_options
 
 
 def test_the_shipped_presets_are_valid():
     presets = load_presets()
     assert presets.voice.top_k == 1
-    assert presets.output.subtitles == ("srt", "vtt")
+    assert presets.output.formats == ("m4b", "srt", "vtt")
+    assert (presets.output.loudness, presets.output.credits) == (-19.0, False)
     assert presets.pauses.clause < presets.pauses.sentence < presets.pauses.paragraph
     with pytest.raises(ValidationError):
         presets.voice.top_k = 3
@@ -36,7 +39,11 @@ def test_an_empty_file_changes_nothing(tmp_path):
         ("voice: {steps: 0}", "voice.steps"),
         ("voice: {steps: '8'}", "voice.steps"),
         ("voice: {top_p: .nan}", "voice.top_p"),
-        ("output: {subtitles: [ass]}", "output.subtitles"),
+        ("output: {formats: [ass]}", "output.formats"),
+        ("output: {formats: []}", "output.formats"),
+        ("output: {mastering: loud}", "output.mastering"),
+        ("output: 3", "output"),
+        ("output: {layout: audiobookshelf, formats: [m4b, mp3]}", "one kind of audio file"),
         ("voices: {}", "voices"),
         ("pauses: 3", "pauses"),
         ("- a list", "names and values"),
@@ -73,3 +80,29 @@ def test_official_models_have_their_own_defaults(tmp_path):
     assert load_presets(official="v4").voice.steps == 8
     (tmp_path / "mine.yaml").write_text("voice: {top_k: 3}\n")
     assert load_presets(tmp_path / "mine.yaml", official="v4").voice.top_k == 3
+
+
+def test_mastering_presets_change_what_the_user_does_not(tmp_path):
+    acx = load_presets(output={"mastering": "acx"}).output
+    assert (acx.loudness, acx.credits, acx.sound) == (-19.0, True, ("m4b", "mp3"))
+    file = tmp_path / "mine.yaml"
+    file.write_text("output: {mastering: podcast, peak_db: -2}\n")
+    assert load_presets(file).output.loudness == -16.0
+    assert load_presets(file).output.peak_db == -2.0
+    assert load_presets(file, output={"mastering": "ebu"}).output.loudness == -23.0
+    assert load_presets(output={"mastering": "none"}).output.loudness is None
+    for name in get_args(Mastered):
+        assert load_presets(output={"mastering": name}).output.mastering == name
+
+
+def test_options_of_the_command_line():
+    assert output_options("", "", "", None) == {}
+    assert output_options(" MP3,lrc, mp3", "acx", "audiobookshelf", False) == {
+        "formats": ("mp3", "lrc"),
+        "mastering": "acx",
+        "layout": "audiobookshelf",
+        "credits": False,
+    }
+    for wrong in (("wav", "", ""), ("", "loud", ""), ("", "", "plex")):
+        with pytest.raises(UsageError, match="but not"):
+            output_options(*wrong, None)

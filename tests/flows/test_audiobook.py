@@ -22,6 +22,7 @@ from model.engine import Engine
 from storage.objects import ObjectStore
 from storage.runs import Runs
 from tasks.chapters import read_nero_marks
+from tasks.credits import OPENING, closing
 from tasks.engines import choose_model
 from tasks.matter import Reading
 from tasks.voices import AskedVoice
@@ -216,6 +217,14 @@ def test_the_order_says_what_of_the_book_is_read(sample, settings, tmp_path):
         order = order_for(book, sample, tmp_path / "out", settings, reading=Reading(notes=notes))
         plan = plan_book(order, RunProgress(Console(quiet=True), 100.0))
         assert [line.text for line in plan.chapters[0] if line.kind == "note"] == texts
+def test_credits_are_planned_around_the_book(epub, sample, settings, tmp_path):
+    progress = RunProgress(Console(quiet=True), 100.0)
+    order = order_for(epub, sample, tmp_path / "out", settings, chapters="2")
+    order = replace(order, presets=load_presets(output={"credits": True}))
+    plan = plan_book(order, progress)
+    assert list(plan.chapters) == [OPENING, 1, closing(plan.book)]
+    assert plan.chapters[OPENING][0].text == "A Small / Book, by Ann Author."
+    assert len(finish(work_on(order, Engine.debug()))) == 3
 
 
 def test_a_book_is_read_by_an_official_model(epub, sample, settings, tmp_path):
@@ -264,7 +273,7 @@ def test_the_command_makes_an_audiobook(epub, sample, settings, root, tmp_path):
     assert "Speaking ..." in ran.stderr
     names = {path.name for path in (tmp_path / "out").iterdir()}
     stem = "A Small Book"
-    assert names == {f"{stem}.m4b", f"{stem}.srt", f"{stem}.vtt", "report.json"}
+    assert names == {f"{stem}.m4b", f"{stem}.srt", f"{stem}.vtt", "report.json", "report.html"}
     marks = read_nero_marks(tmp_path / "out" / f"{stem}.m4b")
     assert [title for title, _ in marks] == ["Chapter 1", "Chapter 2"]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -278,6 +287,6 @@ def test_the_command_makes_an_audiobook(epub, sample, settings, root, tmp_path):
     assert again.returncode == 0, again.stderr
     report = json.loads((tmp_path / "again" / "report.json").read_text())
     assert report["run"]["made"] == 0
-    for name in names - {"report.json"}:
+    for name in names - {"report.json", "report.html"}:
         first, second = (tmp_path / out / name for out in ("out", "again"))
         assert first.read_bytes() == second.read_bytes(), name

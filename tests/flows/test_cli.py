@@ -74,6 +74,23 @@ def test_version(voxloom):
         (["voices", "add", "../x", "sample.wav"], "can't name a voice"),
         (["voices"], "voxloom voices --help"),
         (["store", "gc", "--older-than", "-1"], "--older-than"),
+        (["audiobook", "a", "--voice", "b", "--out", "c", "--formats", "mp3,wav"], "'wav'"),
+        (["audiobook", "a", "--voice", "b", "--out", "c", "--mastering", "loud"], "acx"),
+        (
+            [
+                "audiobook",
+                "a",
+                "--voice",
+                "b",
+                "--out",
+                "c",
+                "--layout",
+                "audiobookshelf",
+                "--formats",
+                "m4b,mp3",
+            ],
+            "one kind of audio file",
+        ),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_status_2(voxloom, command, words):

@@ -6,10 +6,10 @@ from configs.errors import UserError
 from flows.work import (
     ASSUMED_SPEED,
     check_folder,
-    file_stem,
     remember_speed,
     remembered_speed,
 )
+from tasks.names import file_stem
 
 
 @pytest.mark.parametrize(

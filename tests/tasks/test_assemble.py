@@ -5,6 +5,7 @@ import sys
 import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,9 +35,10 @@ def quiet(seconds: float) -> np.ndarray:
     return np.zeros(round(seconds * RATE), dtype=np.float32)
 
 
-def made(path: Path, *takes: tuple[np.ndarray, float], chapter: int = 0) -> ChapterAudio:
+def made(path: Path, *takes: tuple[np.ndarray, float], **how: Any) -> ChapterAudio:
+    chapter = how.pop("chapter", 0)
     pieces = ((Said(n, pause, chapter), take) for n, (take, pause) in enumerate(takes))
-    return assemble_chapter(pieces, RATE, path)
+    return assemble_chapter(pieces, RATE, path, **how)
 
 
 def level_db(audio: np.ndarray) -> float:
@@ -54,6 +56,8 @@ def test_a_chapter_on_its_grid(tmp_path: Path) -> None:
     assert abs((first.end - first.start) - (RATE + 2 * keep)) <= 2 * RATE // 100
     assert second.start == first.end + RATE // 2
     assert second.end - second.start == RATE // 2
+    assert first.cut == pytest.approx(0.37 * RATE, abs=RATE // 100)
+    assert second.cut == 0
     assert chapter.samples == second.end + round(TAIL_SECONDS * RATE)
 
     audio, rate = soundfile.read(tmp_path / "a.flac")
@@ -67,11 +71,14 @@ def test_a_chapter_on_its_grid(tmp_path: Path) -> None:
 
 
 def test_room_tone_instead_of_digital_silence(tmp_path: Path) -> None:
-    chapter = made(tmp_path / "a.flac", (tone(0.5), 1.0), (tone(0.5), 0.1))
+    takes = (tone(0.5), 1.0), (tone(0.5), 0.1)
+    chapter = made(tmp_path / "a.flac", *takes, room_tone=True)
     audio, _ = soundfile.read(tmp_path / "a.flac")
     first, second = chapter.spans
     for part in (audio[: first.start], audio[first.end : second.start], audio[second.end :]):
         assert level_db(part) == pytest.approx(-75, abs=1)
+    assert made(tmp_path / "b.flac", *takes).spans == chapter.spans
+    assert not soundfile.read(tmp_path / "b.flac")[0][: first.start].any()
 
 
 def test_the_longer_of_last_pause_and_tail(tmp_path: Path) -> None:
@@ -107,8 +114,8 @@ def test_a_take_without_sound_takes_no_time(tmp_path: Path) -> None:
 def test_the_same_pieces_make_the_same_bytes(tmp_path: Path) -> None:
     takes = [(tone(0.7), 0.3), (tone(0.4), 0.5)]
     for name in ("a", "b"):
-        made(tmp_path / name, *takes)
-    made(tmp_path / "c", *takes, chapter=1)
+        made(tmp_path / name, *takes, room_tone=True)
+    made(tmp_path / "c", *takes, room_tone=True, chapter=1)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
