@@ -91,6 +91,19 @@ def align_frames(log_probs: np.ndarray, phones: Sequence[str]) -> list[AlignedPh
     return found
 
 
+def phone_times(log_probs: np.ndarray, phones: Sequence[str]) -> np.ndarray:
+    """First and last + 1 frame (phones, 2) int16 of each of `phones`, as `align_frames` finds."""
+    times = [(one.start, one.end) for one in align_frames(log_probs, phones)]
+    return np.rint(np.reshape(times, (-1, 2)) * FRAMES_PER_SECOND).astype(np.int16)
+
+
+def hears(phones: Sequence[str]) -> bool:
+    """Whether the recogniser, which knows English, has a class for every sound of `phones`, of
+    which there is one at least."""
+    sounds = [phone for phone in phones if is_sound(phone)]
+    return bool(sounds) and all(phone.rstrip("012") in _CLASSES for phone in sounds)
+
+
 def sound_scores(log_probs: np.ndarray, phones: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities (frames, sounds) of each sound of `phones`, and (frames,) of silence.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model import recogniser
-from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities
+from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_times
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
@@ -154,8 +154,8 @@ class Engine:
     def _heard(
         self, made: Rendering, phones: tuple[str, ...], spoken: tuple[str, ...]
     ) -> Rendering:
-        """A rendering of `spoken` without its carrier, if it has one, and how well it says
-        `phones`. What can't be told from its carrier is left out."""
+        """A rendering of `spoken` without its carrier, if it has one, and how well and when it
+        says `phones`. What can't be told from its carrier is left out."""
         low = soxr.resample(made.audio, self.sample_rate, recogniser.SAMPLE_RATE)
         if len(low) > LONGEST_SECONDS * recogniser.SAMPLE_RATE:
             return made
@@ -167,14 +167,21 @@ class Engine:
         if len(log_probs) < sounds or not np.isfinite(log_probs).all():
             return nothing if spoken != phones else replace(made, pronunciation=UNHEARD)
         if spoken == phones:
-            return replace(made, pronunciation=judge(log_probs, phones))
+            times = phone_times(log_probs, phones)
+            return replace(made, pronunciation=judge(log_probs, phones), times=times)
         start = text_start(log_probs, spoken)
         if start is None:
             return nothing
         token = round(start * self.sample_rate / len(made.audio) * len(made.tokens))
         heard = log_probs[round(start * recogniser.FRAMES_PER_SECOND) :]
         audio = cut_off(made.audio, self.sample_rate, start)
-        return Rendering(audio, made.tokens[token:], made.complete, judge(heard, phones))
+        return Rendering(
+            audio,
+            made.tokens[token:],
+            made.complete,
+            judge(heard, phones),
+            phone_times(heard, phones),
+        )
 
     def _condition(
         self, codes: Tensor, phones: Sequence[str], voice: Tensor, speed: float

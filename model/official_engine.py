@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,9 +21,15 @@ import transformers
 from torch import Tensor
 from transformers import HubertModel
 
+from model import recogniser
 from model.acoustic import FlowStage, Stage, VitsStage
+from model.alignment import LONGEST_SECONDS as LONGEST_ALIGNED
+from model.alignment import hears, is_sound, log_probabilities, phone_times
+from model.checkpoint import load_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
+from model.engine import PRETRAINED
 from model.official import OfficialModel, load_official
+from model.pronunciation import UNHEARD, judge
 from model.s1 import POSITIONS
 from model.s2.synthesizer import SynthesizerTrnV3
 from model.sampling import Sampling
@@ -152,12 +159,24 @@ class OfficialEngine:
             audio = np.zeros(0, np.float32)
             if len(tokens):
                 codes = torch.from_numpy(tokens.astype(np.int64))[None]
-                made = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
-                audio = made.clamp(-1.0, 1.0).numpy()
-            renderings[index] = Rendering(audio, tokens, complete)
+                sound = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
+                audio = sound.clamp(-1.0, 1.0).numpy()
+            made = Rendering(audio, tokens, complete)
+            renderings[index] = self._listened(made, requests[index].phones)
             if on_done:
                 on_done(index, renderings[index])
         return [renderings[index] for index in range(len(requests))]
+
+    def _listened(self, made: Rendering, phones: tuple[str, ...]) -> Rendering:
+        """A rendering with how well and when it says `phones`, where those are English."""
+        low = soxr.resample(made.audio, self.sample_rate, recogniser.SAMPLE_RATE)
+        if not hears(phones) or len(low) > LONGEST_ALIGNED * recogniser.SAMPLE_RATE:
+            return made
+        log_probs = log_probabilities(_recogniser(), low)
+        if len(log_probs) < sum(map(is_sound, phones)) or not np.isfinite(log_probs).all():
+            return replace(made, pronunciation=UNHEARD)
+        pronunciation, times = judge(log_probs, phones), phone_times(log_probs, phones)
+        return replace(made, pronunciation=pronunciation, times=times)
 
     def _codes(self, audio: Sample) -> Tensor:
         """Semantic tokens of a sample (1, tokens)."""
@@ -193,6 +212,12 @@ class OfficialEngine:
             words.append(Word("", 0, 0, "", said, "zh", run.text, run.word2ph))
             place = run.stop
         return bert_features(words, self._bert, len(phones))
+
+
+@cache
+def _recogniser() -> recogniser.Recogniser:
+    """The built-in voice's recogniser: official models have none of their own."""
+    return load_model(PRETRAINED).recogniser
 
 
 def _heard(sample: Sample) -> Sample:

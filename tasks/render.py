@@ -97,6 +97,7 @@ def _take(rendering: "Rendering", sample_rate: int, phones: Sequence[str], attem
             audio, sample_rate, phones, rendering.complete, rendering.pronunciation
         ),
         doubt=find_doubt(rendering.pronunciation),
+        times=np.asarray(rendering.times, np.int16),
     )
 
 

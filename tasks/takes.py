@@ -1,14 +1,14 @@
 """Takes: one rendering of an utterance as bytes for the store, its key, its seeds, its verdict.
 
-A stored take is a length-prefixed JSON header, the semantic tokens (int16, little endian) and the
-audio as FLAC of 16 bits: the same rendering gives the same bytes.
+A stored take is a length-prefixed JSON header with what is known of it, the semantic tokens (int16,
+little endian) and the audio as FLAC of 16 bits: the same rendering gives the same bytes.
 """
 
 import io
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from model.pronunciation import Pronunciation
     from model.speaking import Characters
 
-TAKE_VERSION = "2"  # changes when the same model and settings would give another take
+TAKE_VERSION = "3"  # changes when the same model and settings would give another take
 
 _LENGTH = struct.Struct("<I")
 _FULL_SCALE = 32768.0
@@ -46,6 +46,9 @@ class Take:
     problem: str  # "" or what is wrong with it
     doubt: float = 0.0  # whether words are lost or repeated, by the recogniser; over 1 a problem
     rejected: tuple[str, ...] = ()  # what was wrong with the renderings that were not taken
+    # First and last + 1 frame (phones, 2) int16, 50 a second, of each of the utterance's phones;
+    # (0, 2) where they are not known.
+    times: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int16))
 
 
 def take_key(
@@ -119,6 +122,7 @@ def encode_take(take: Take) -> bytes:
             "problem": take.problem,
             "doubt": round(take.doubt, 3),
             "rejected": list(take.rejected),
+            "times": take.times.tolist(),
         },
         sort_keys=True,
     ).encode()
@@ -141,6 +145,7 @@ def decode_take(data: bytes) -> Take:
         problem=header["problem"],
         doubt=header["doubt"],
         rejected=tuple(header["rejected"]),
+        times=np.array(header["times"], np.int16).reshape(-1, 2),
     )
 
 

@@ -40,11 +40,15 @@ def take(audio: np.ndarray, problem: str = "") -> Take:
     st.integers(1, 3),
 )
 def test_a_take_comes_back_as_it_was(pcm, tokens, complete, attempts):
-    original = Take(dequantize(pcm), RATE, tokens, complete, attempts, "" if complete else "long")
+    times = np.sort(tokens[: len(tokens) // 2 * 2]).reshape(-1, 2)
+    problem = "" if complete else "long"
+    original = Take(dequantize(pcm), RATE, tokens, complete, attempts, problem, times=times)
     data = encode_take(original)
     again = decode_take(data)
     np.testing.assert_array_equal(again.audio, original.audio)
     np.testing.assert_array_equal(again.tokens, tokens)
+    np.testing.assert_array_equal(again.times, times)
+    assert again.times.dtype == np.int16
     assert again.audio.dtype == np.float32
     assert (again.sample_rate, again.complete, again.attempts) == (RATE, complete, attempts)
     assert encode_take(again) == data
