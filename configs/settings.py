@@ -33,6 +33,10 @@ class Settings(BaseSettings):
         description="Whisper model that writes down what voice samples say: a folder of "
         "faster-whisper's format, or the name of one that is on this machine; by default any",
     )
+    hear_all: bool = Field(
+        default=False,
+        description="let the Whisper model hear every utterance, not the doubtful ones alone",
+    )
     prefect_timeout: float = Field(
         default=180.0, gt=0, description="seconds that Prefect's embedded API may take to start"
     )

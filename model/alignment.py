@@ -70,7 +70,7 @@ def align_frames(log_probs: np.ndarray, phones: Sequence[str]) -> list[AlignedPh
     sounds = sum(map(is_sound, phones))
     frames = len(log_probs)
     heard, silent = sound_scores(log_probs, phones)
-    starts, ends = _best_path(heard, silent)
+    starts, ends = best_path(heard, silent)
 
     def aligned(phone: str, start: int, end: int, scores: np.ndarray) -> AlignedPhone:
         score = float(scores[start:end].mean()) if end > start else 0.0
@@ -119,7 +119,7 @@ def sound_scores(log_probs: np.ndarray, phones: Sequence[str]) -> tuple[np.ndarr
     return heard, log_probs[:, _SILENCE].astype(np.float32)
 
 
-def _best_path(heard: np.ndarray, silent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def best_path(heard: np.ndarray, silent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and last + 1 frame (sounds,) of each sound on the best path through the scores
     (frames, sounds) of the sounds and (frames,) of silence."""
     frames, count = heard.shape

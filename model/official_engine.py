@@ -25,11 +25,11 @@ from model import recogniser
 from model.acoustic import FlowStage, Stage, VitsStage
 from model.alignment import LONGEST_SECONDS as LONGEST_ALIGNED
 from model.alignment import hears, is_sound, log_probabilities, phone_times
-from model.checkpoint import load_model
+from model.checkpoint import VoiceModel, load_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
-from model.engine import PRETRAINED
+from model.engine import PRETRAINED, Engine
 from model.official import OfficialModel, load_official
-from model.pronunciation import UNHEARD, judge
+from model.pronunciation import UNHEARD, bled, judge
 from model.s1 import POSITIONS
 from model.s2.synthesizer import SynthesizerTrnV3
 from model.sampling import Sampling
@@ -111,6 +111,10 @@ class OfficialEngine:
         transformers.utils.logging.disable_progress_bar()
         return cls(load_official(folder))
 
+    def voice_vector(self, sample: Sample) -> np.ndarray:
+        """As the built-in voice's reference encoder hears it: all versions on one scale."""
+        return Engine(_built_in()).voice_vector(sample)
+
     @torch.inference_mode()
     def reference(self, samples: Sequence[Sample], prompt: Prompt | None = None) -> Reference:
         """A voice from samples of one speaker, of which 10 s each are heard.
@@ -162,20 +166,25 @@ class OfficialEngine:
                 sound = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
                 audio = sound.clamp(-1.0, 1.0).numpy()
             made = Rendering(audio, tokens, complete)
-            renderings[index] = self._listened(made, requests[index].phones)
+            renderings[index] = self._listened(made, requests[index].phones, reference.phones)
             if on_done:
                 on_done(index, renderings[index])
         return [renderings[index] for index in range(len(requests))]
 
-    def _listened(self, made: Rendering, phones: tuple[str, ...]) -> Rendering:
-        """A rendering with how well and when it says `phones`, where those are English."""
+    def _listened(
+        self, made: Rendering, phones: tuple[str, ...], prompt: tuple[str, ...]
+    ) -> Rendering:
+        """A rendering with how well and when it says `phones`, where those are English, and
+        whether it says what was only to be heard in the sample."""
         low = soxr.resample(made.audio, self.sample_rate, recogniser.SAMPLE_RATE)
         if not hears(phones) or len(low) > LONGEST_ALIGNED * recogniser.SAMPLE_RATE:
             return made
-        log_probs = log_probabilities(_recogniser(), low)
+        log_probs = log_probabilities(_built_in().recogniser, low)
         if len(log_probs) < sum(map(is_sound, phones)) or not np.isfinite(log_probs).all():
             return replace(made, pronunciation=UNHEARD)
         pronunciation, times = judge(log_probs, phones), phone_times(log_probs, phones)
+        if hears(prompt):
+            pronunciation = replace(pronunciation, bled=bled(log_probs, prompt, phones))
         return replace(made, pronunciation=pronunciation, times=times)
 
     def _codes(self, audio: Sample) -> Tensor:
@@ -215,9 +224,9 @@ class OfficialEngine:
 
 
 @cache
-def _recogniser() -> recogniser.Recogniser:
-    """The built-in voice's recogniser: official models have none of their own."""
-    return load_model(PRETRAINED).recogniser
+def _built_in() -> VoiceModel:
+    """The built-in voice, which lends its ears: official models have none of their own."""
+    return load_model(PRETRAINED)
 
 
 def _heard(sample: Sample) -> Sample:

@@ -99,6 +99,9 @@ class VoiceEngine(Protocol):
         Raises UserError for less than a second of sound, or samples that are not finite.
         """
 
+    def voice_vector(self, sample: Sample) -> np.ndarray:
+        """How the voice of at least a second of sound is, as a vector for cosines."""
+
     def render(
         self,
         requests: Sequence[Request],

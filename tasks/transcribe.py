@@ -48,12 +48,19 @@ def load_whisper(whisper: str = "") -> "WhisperModel | None":
     return WhisperModel(str(folder), device="cpu", compute_type="int8", local_files_only=True)
 
 
-def understand(model: "WhisperModel", audio: np.ndarray, sample_rate: int) -> Understood | None:
-    """What audio (samples,) float32 says; None where the model hears no words."""
+def understand(
+    model: "WhisperModel", audio: np.ndarray, sample_rate: int, language: str = ""
+) -> Understood | None:
+    """What audio (samples,) float32 says, in `language` (ISO 639-1) or what the model takes it for;
+    None where the model hears no words."""
     heard = soxr.resample(audio.astype(np.float32), sample_rate, _RATE)
     # One temperature: with several, a hard sample would be drawn at random.
     segments, info = model.transcribe(
-        heard, beam_size=5, temperature=0.0, condition_on_previous_text=False
+        heard,
+        language=language or None,
+        beam_size=5,
+        temperature=0.0,
+        condition_on_previous_text=False,
     )
     text = " ".join(segment.text.strip() for segment in segments).strip()
     return Understood(text, info.language) if text else None
