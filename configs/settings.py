@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         return self.home / "work"
 
     @property
+    def derived(self) -> Path:
+        """Files that can be made again from takes: assembled chapters."""
+        return self.home / "derived"
+
+    @property
     def log_file(self) -> Path:
         return self.home / "log" / "voxloom.log"
 

@@ -9,11 +9,12 @@ from rich.console import Console
 
 from configs.settings import Settings
 from flows.embedded import EmbeddedApi
+from flows.orders import Order
 from flows.progress import RunProgress
 from flows.work import (
     AssembledChapter,
-    Order,
     Work,
+    check_folder,
     plan_book,
     remembered_speed,
 )
@@ -48,6 +49,7 @@ def make_audiobook(
         api = EmbeddedApi(settings.home / "prefect", settings.log_file.with_name("prefect.log"))
         try:
             plan = plan_book(order, progress)
+            check_folder(order.out)
             progress.stage("Loading the voice model")
             work = Work(order, plan, load_engine(settings), progress)
             progress.stage("Starting Prefect")

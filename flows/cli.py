@@ -15,6 +15,7 @@ from configs.errors import UsageError, UserError
 from flows.clone_cli import clone
 from flows.models_cli import models_app
 from flows.pretrain_cli import pretrain_app
+from flows.redo_cli import redo
 from flows.start import start as _start
 from flows.start import terminal as _terminal
 
@@ -114,6 +115,29 @@ ConfigOption = Annotated[
         rich_help_panel="Other",
     ),
 ]
+BookArgument = Annotated[Path, typer.Argument(metavar="BOOK.epub", help="The book.")]
+OutOption = Annotated[
+    Path,
+    typer.Option("--out", metavar="DIR", help="Folder for the results.", rich_help_panel="What"),
+]
+ChaptersOption = Annotated[
+    str,
+    typer.Option(
+        "--chapters",
+        metavar="LIST",
+        help="Only these chapters: 2, 1-3, 1-3,7 or 5-. All by default.",
+        rich_help_panel="What",
+    ),
+]
+LanguageOption = Annotated[
+    str,
+    typer.Option(
+        "--language",
+        metavar="TAG",
+        help="Read in this language, whatever the book says.",
+        rich_help_panel="What",
+    ),
+]
 DebugOption = Annotated[
     bool,
     typer.Option("--debug", help="Show a traceback when something fails.", rich_help_panel="Other"),
@@ -122,32 +146,11 @@ DebugOption = Annotated[
 
 @app.command(rich_help_panel="Make")
 def audiobook(
-    book: Annotated[Path, typer.Argument(metavar="BOOK.epub", help="The book.")],
+    book: BookArgument,
     voice: VoiceOption,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="DIR", help="Folder for the results.", rich_help_panel="What"
-        ),
-    ],
-    chapters: Annotated[
-        str,
-        typer.Option(
-            "--chapters",
-            metavar="LIST",
-            help="Only these chapters: 2, 1-3, 1-3,7 or 5-. All by default.",
-            rich_help_panel="What",
-        ),
-    ] = "",
-    language: Annotated[
-        str,
-        typer.Option(
-            "--language",
-            metavar="TAG",
-            help="Read in this language, whatever the book says.",
-            rich_help_panel="What",
-        ),
-    ] = "",
+    out: OutOption,
+    chapters: ChaptersOption = "",
+    language: LanguageOption = "",
     transcript: TranscriptOption = None,
     model: ModelOption = "",
     seed: SeedOption = 0,
@@ -172,8 +175,9 @@ def audiobook(
     load_presets(config)  # says what is wrong with it before anything else
     settings = _start()
     from flows.audiobook import make_audiobook
+    from flows.orders import Order
     from flows.progress import spoken_time
-    from flows.work import Order, engine_of
+    from flows.work import engine_of
     from tasks.engines import choose_model
 
     chosen = choose_model(model, settings.models)
@@ -186,6 +190,46 @@ def audiobook(
         _terminal().print(
             f"{made.flawed} utterances may be worth listening to; {made.report} names them."
         )
+
+
+@app.command(rich_help_panel="Make")
+def plan(
+    book: BookArgument,
+    voice: VoiceOption,
+    out: OutOption,
+    chapters: ChaptersOption = "",
+    language: LanguageOption = "",
+    transcript: TranscriptOption = None,
+    model: ModelOption = "",
+    seed: SeedOption = 0,
+    config: ConfigOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Show what an audiobook still needs: what would be made, how long it takes, and why.
+
+    Takes the options of voxloom audiobook, and makes nothing.
+
+    [bold]Example[/]
+
+    voxloom plan book.epub --voice ada --out book/
+    """
+    from configs.presets import load_presets
+
+    load_presets(config)  # says what is wrong with it before anything else
+    settings = _start()
+    from flows.orders import Order
+    from flows.plan_cli import show_plan
+    from flows.work import engine_of
+    from tasks.engines import choose_model
+
+    chosen = choose_model(model, settings.models)
+    presets = load_presets(config, chosen.official)
+    asked = _asked_voice(voice, transcript)
+    order = Order(book, asked, out, chapters, language, seed, presets, settings, chosen)
+    show_plan(order, engine_of(chosen))
+
+
+app.command(rich_help_panel="Make")(redo)
 
 
 @app.command(rich_help_panel="Make")
@@ -395,16 +439,18 @@ def store_gc(
     ] = 30.0,
     debug: DebugOption = False,
 ) -> None:
-    """Delete takes that no recent run has used."""
+    """Delete takes and assembled chapters that no recent run has used."""
     settings = _start()
+    from storage.derived import DerivedFiles
     from storage.objects import ObjectStore
     from storage.runs import Runs
 
-    keep = Runs(settings.runs).takes(since=time.time() - days * DAY_SECONDS)
+    keep = Runs(settings.runs).keys(since=time.time() - days * DAY_SECONDS)
     freed = ObjectStore(settings.store_url).gc(keep)
+    derived = DerivedFiles(settings.derived).gc(keep)
     typer.echo(
         f"{freed.objects + freed.corrupt_objects} takes deleted, "
-        f"{_size(freed.bytes + freed.corrupt_bytes)} freed"
+        f"{_size(freed.bytes + freed.corrupt_bytes + derived)} freed"
     )
 
 
@@ -414,6 +460,7 @@ def store_du(debug: DebugOption = False) -> None:
     settings = _start()
     from datetime import datetime
 
+    from storage.derived import DerivedFiles
     from storage.objects import ObjectStore
     from storage.runs import Runs
 
@@ -421,6 +468,7 @@ def store_du(debug: DebugOption = False) -> None:
     typer.echo(f"{settings.store_url}: {usage.objects} takes, {_size(usage.bytes)}")
     if usage.corrupt_objects:
         typer.echo(f"set aside as damaged: {usage.corrupt_objects}, {_size(usage.corrupt_bytes)}")
+    typer.echo(f"{settings.derived}: assembled, {_size(DerivedFiles(settings.derived).size())}")
     for run in Runs(settings.runs):
         day = datetime.fromtimestamp(run.started).date().isoformat()
         typer.echo(f"{day}  {run.state:8}  {len(run.takes):6} takes  {run.title} ({run.voice})")

@@ -38,6 +38,11 @@ class Line:
     language: str = "en"
 
 
+def varied(sampling: "Sampling") -> "Sampling":
+    """The settings with which another seed gives another reading."""
+    return replace(sampling, top_k=max(sampling.top_k, RETRY_TOP_K))
+
+
 def render_takes(
     lines: Sequence[Line],
     engine: "VoiceEngine",
@@ -75,7 +80,7 @@ def render_takes(
 
     for attempt in range(ATTEMPTS):
         if attempt == 1:
-            sampling = replace(sampling, top_k=max(sampling.top_k, RETRY_TOP_K))
+            sampling = varied(sampling)
         failures |= _render(list(waiting.values()), attempt, engine, reference, sampling, done)
         for key in failures.keys() & waiting.keys():
             if tries[key]:

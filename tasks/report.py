@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Run:
     wall_seconds: float
     made: int
     reused: int
+    why: dict[str, int] = field(default_factory=dict)  # how many were made, by reason
 
 
 @dataclass(frozen=True)
