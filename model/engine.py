@@ -30,7 +30,7 @@ from model.speaking import Hearing, Prompt, Rendering, Request, Sample, check_sa
 from model.spectral import MelConfig, denormalise_mel, log_mel, normalise_mel
 from model.text import phone_ids
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -40,6 +40,8 @@ TOKENS_PER_PHONE = 4
 has at most 4 tokens a phone (marks included) and 22 more; its median is 2.4 a phone."""
 REPEATED_TOKENS = 24
 """In the training speech at most 14 tokens in a row (a long pause) repeat what stands before."""
+HEADROOM = 0.6
+"""Of some voices, the vocoder makes sound up to 3.5 dB over full scale, which would be clipped."""
 CARRIED_FRAMES = 60
 """Of a later window's prompt, the frames that come from the window before it."""
 
@@ -230,7 +232,7 @@ class Engine:
             )
             pieces.append(made[..., prompt.shape[2] :])
         mel = denormalise_mel(torch.cat(pieces, 2))
-        return self._model.vocoder(mel)[0].clamp(-1.0, 1.0).numpy()
+        return (HEADROOM * self._model.vocoder(mel)[0]).clamp(-1.0, 1.0).numpy()
 
 
 def _sentence(request: Request) -> Sentence:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from configs.errors import UsageError
 from tasks.levels import sound_frames
 from tasks.takes import Verdict, spoken_phones
-from tasks.transcribe import load_whisper, understand
+from tasks.transcribe import find_whisper, load_whisper, understand
 from tasks.voice_measures import edit_distance, sounds_of, unit
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class Gate:
 
     `engine` and `samples` say how the voice sounds; without them likeness is not measured.
     `whisper` is a faster-whisper model (settings.whisper, None: ask none), loaded when the first
-    doubtful take comes; with `hear_all` it hears every take. `reading` as in ChosenModel.
+    doubtful take comes; with `hear_all` it hears every take. `reading` as in ChosenModel. Raises UsageError for
+    a model that is not there.
     """
 
     def __init__(
@@ -98,6 +100,12 @@ class Gate:
         self._whisper_name = whisper
         self._hear_all = hear_all
         self._reading = reading
+        # Said before the long work, not in its midst.
+        if (whisper or hear_all) and find_whisper(whisper or "") is None:
+            raise UsageError(
+                "VOXLOOM_HEAR_ALL=1 needs a Whisper model, and there is none on this machine; "
+                "VOXLOOM_WHISPER names the folder of one"
+            )
 
     def judge(
         self, rendering: "Rendering", sample_rate: int, phones: Sequence[str], language: str

@@ -40,7 +40,7 @@ def recognise(audio: np.ndarray, sample_rate: int, whisper: str = "") -> Underst
 
 def load_whisper(whisper: str = "") -> "WhisperModel | None":
     """The Whisper model for `recognise`, to be used several times."""
-    folder = _find(whisper)
+    folder = find_whisper(whisper)
     if folder is None:
         return None
     from faster_whisper import WhisperModel
@@ -66,7 +66,8 @@ def understand(
     return Understood(text, info.language) if text else None
 
 
-def _find(whisper: str) -> Path | None:
+def find_whisper(whisper: str = "") -> Path | None:
+    """The folder of the Whisper model that `load_whisper` would load."""
     from faster_whisper.utils import download_model
     from huggingface_hub.errors import LocalEntryNotFoundError
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.errors import UsageError
 from model.pronunciation import UNHEARD, Pronunciation
 from model.speaking import Rendering, Sample
 from tasks import gate as module
@@ -107,6 +108,7 @@ class Whisper:
             self.asked += 1
             return Understood(text, "en") if text else None
 
+        monkeypatch.setattr(module, "find_whisper", lambda name: name)
         monkeypatch.setattr(module, "load_whisper", lambda name: self)
         monkeypatch.setattr(module, "understand", understand)
 
@@ -143,6 +145,14 @@ def test_without_a_model_nothing_is_asked(monkeypatch):
     found = judge(rendering(heard=replace(WELL, lost=20.0)), Gate(whisper=""))
     assert found.verdict == "suspect"
     assert "whisper_error" not in found.measures
+
+
+def test_a_model_that_is_not_there_is_said_at_once(monkeypatch, tmp_path):
+    with pytest.raises(UsageError, match="neither the folder"):
+        Gate(whisper="no such model")
+    monkeypatch.setattr(module, "find_whisper", lambda name: None)
+    with pytest.raises(UsageError, match="needs a Whisper model"):
+        Gate(whisper="", hear_all=True)
 
 
 @given(st.lists(st.sampled_from("ABCDEFGHIJ"), unique=True), st.integers(0, 12), st.integers(1, 5))
