@@ -83,8 +83,8 @@ class Gate:
 
     `engine` and `samples` say how the voice sounds; without them likeness is not measured.
     `whisper` is a faster-whisper model (settings.whisper, None: ask none), loaded when the first
-    doubtful take comes; with `hear_all` it hears every take. `reading` as in ChosenModel. Raises UsageError for
-    a model that is not there.
+    doubtful take comes; with `hear_all` it hears every take. `reading` as in ChosenModel.
+    Raises UsageError for a model that is not there.
     """
 
     def __init__(

@@ -130,13 +130,13 @@ def test_whisper_is_asked_about_the_doubtful_alone(monkeypatch):
 
 
 def test_whisper_convicts(monkeypatch):
-    gate = Gate(whisper="base")
     Whisper(monkeypatch, "Hello.")
+    gate = Gate(whisper="base")
     found = judge(rendering(heard=replace(WELL, lost=10.0)), gate)
     assert found.verdict == "suspect"
     assert found.reasons == ("Whisper understands other words",)
-    nothing = Gate(whisper="base", hear_all=True)
     Whisper(monkeypatch, "")
+    nothing = Gate(whisper="base", hear_all=True)
     assert judge(rendering(), nothing).verdict == "suspect"
 
 
