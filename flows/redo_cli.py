@@ -89,7 +89,7 @@ def redo(
 def line_at(run: "Run", seconds: float, settings: "Settings") -> "RunLine":
     """The line that is heard in a run's audiobook at a time, or last before it; UserError where the
     assembled chapters are gone or the book is shorter."""
-    from flows.work import read_assembled
+    from flows.work import chapter_audio
     from storage.derived import DerivedFiles
 
     derived = DerivedFiles(settings.derived)
@@ -101,7 +101,7 @@ def line_at(run: "Run", seconds: float, settings: "Settings") -> "RunLine":
                 f"{run.title} is not there as a whole: make it again with voxloom audiobook (only "
                 "what is missing is made), or name the line with --id"
             )
-        audio, _ = read_assembled(*found)
+        audio = chapter_audio(*found)
         if seconds < begin + audio.seconds:
             sample = (seconds - begin) * audio.sample_rate
             before = [span for span in audio.spans if span.start <= sample]

@@ -5,6 +5,7 @@ import logging
 import re
 import time
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -116,11 +117,11 @@ class Work:
         self._derived = DerivedFiles(order.settings.derived)
         self._failures: dict[str, str] = {}
         self._made = 0
+        self._verdicts: dict[int, Mapping[str, int]] = {}  # of each chapter's takes
         progress.stage("Listening to the voice sample")
         self.script = Script(order, plan, engine)
         narrator = self.script.speakers[NARRATOR]
         self._engine, self._heard = narrator.engine, narrator.heard
-        self._ways: dict[str, tuple[Any, Gate]] = {}
         self._id = self.script.id
         lines = self.script.wanted()
         missing = [lines[key] for key in self._store.missing(lines)]
@@ -137,6 +138,10 @@ class Work:
         self._waiting = self._missing_by_chapter(self._missing)
         phones = sum(len(line.phones) for line in lines.values())
         progress.expect(phones, sum(len(line.phones) for line in missing))
+        self._ways = {
+            speaker: self._way(speaker)
+            for speaker in {self.script.way(key)[0] for key in self._missing}
+        }
         progress.pace.start()
 
     @property
@@ -151,7 +156,7 @@ class Work:
         for line in batch:
             ways.setdefault(self.script.way(line.key), []).append(line)
         for (speaker, redone), lines in ways.items():
-            reference, gate = self._way(speaker)
+            reference, gate = self._ways[speaker]
             failures = render_takes(
                 lines,
                 self.script.speakers[speaker].engine,
@@ -174,12 +179,9 @@ class Work:
         """Puts a chapter whose takes are all there into one file, unless that is there."""
         utterances = self.plan.chapters[number]
 
-        def make(path: Path) -> dict[str, Any]:
-            return assembled_facts(*self._assembled(number, path))
-
         key = self.script.chapter_key(number, self._failures)
-        path, facts = self._derived.make(key, ".flac", make)
-        audio, problems = read_assembled(path, facts)
+        path, facts = self._derived.make(key, ".flac", lambda path: self._assembled(number, path))
+        problems = {int(index): problem for index, problem in facts["problems"]}
         # What the engine refused is not in the file, and why it did is not in the file's key.
         problems |= {
             one.index: f"not spoken, {self._failures[self._key(one)]}"
@@ -187,30 +189,46 @@ class Work:
             if self._key(one) in self._failures
         }
         flawed = tuple((one, problems[one.index]) for one in utterances if one.index in problems)
-        return AssembledChapter(number, audio, flawed, key)
+        times = {
+            int(index): np.array(flat, np.int16).reshape(-1, 2) for index, flat in facts["times"]
+        }
+        self._verdicts[number] = facts["verdicts"]
+        return AssembledChapter(number, chapter_audio(path, facts), flawed, key, times)
 
-    def _assembled(self, number: int, path: Path) -> tuple[ChapterAudio, dict[int, str]]:
-        """Assembles a chapter; also what is wrong with its takes, by number."""
-        problems: dict[int, str] = {}
+    def _assembled(self, number: int, path: Path) -> dict[str, Any]:
+        """Assembles a chapter and returns what is known of it and its takes, as JSON values."""
+        problems, times = [], []
+        verdicts: Counter[str] = Counter()
 
         def pieces() -> Iterator[tuple[Utterance, np.ndarray]]:
             for utterance in self.plan.chapters[number]:
-                audio, problem = self._take(utterance)
-                if problem:
-                    problems[utterance.index] = problem
-                yield utterance, audio
+                take = self._take(utterance)
+                if take is None:
+                    yield utterance, np.zeros(0, np.float32)
+                    continue
+                verdicts[take.verdict] += 1
+                if take.problem:
+                    problems.append([utterance.index, take.problem])
+                if len(take.times):
+                    times.append([utterance.index, take.times.ravel().tolist()])
+                yield utterance, take.audio
 
-        return assemble_chapter(pieces(), self._engine.sample_rate, path), problems
+        audio = assemble_chapter(pieces(), self._engine.sample_rate, path)
+        return {
+            "samples": audio.samples,
+            "sample_rate": audio.sample_rate,
+            "spans": [asdict(span) for span in audio.spans],
+            "problems": problems,
+            "times": times,
+            "verdicts": verdicts,
+        }
 
     def _way(self, speaker: str) -> tuple[Any, Gate]:
         """The reference of a speaker, and the gate that the takes must pass."""
-        if speaker not in self._ways:
-            own, settings = self.script.speakers[speaker], self._order.settings
-            reading = self._order.model.reading
-            gate = Gate(own.engine, own.heard.samples, settings.whisper, settings.hear_all, reading)
-            reference = own.engine.reference(own.heard.samples, own.heard.prompt)
-            self._ways[speaker] = reference, gate
-        return self._ways[speaker]
+        own, settings = self.script.speakers[speaker], self._order.settings
+        reading = self._order.model.reading
+        gate = Gate(own.engine, own.heard.samples, settings.whisper, settings.hear_all, reading)
+        return own.engine.reference(own.heard.samples, own.heard.prompt), gate
 
     def measure(self, chapters: Sequence["AssembledChapter"]) -> BookLevel:
         """Loudness of the book, and the gain that it needs."""
@@ -309,23 +327,22 @@ class Work:
                 made=self._made,
                 reused=self._reused,
                 why=count_reasons(self.changes),
+                verdicts=dict(sum(map(Counter, self._verdicts.values()), Counter[str]())),
             ),
         )
 
-    def _take(self, utterance: Utterance) -> tuple[np.ndarray, str]:
-        """The audio of an utterance's take and what is wrong with it; nothing where there is none
-        because the engine can't render it."""
+    def _take(self, utterance: Utterance) -> Take | None:
+        """An utterance's take; None where there is none because the engine can't render it."""
         key = self._key(utterance)
         if key in self._failures:
-            return np.zeros(0, np.float32), ""
+            return None
         data = self._store.get(key)
         if data is None:
             raise UserError(
                 "A stored take was damaged while the book was being made. Run the same command "
                 "again; only what is missing is made."
             )
-        take = decode_take(data)
-        return take.audio, take.problem
+        return decode_take(data)
 
     def _on_take(self, line: Line, take: Take) -> None:
         self._made += 1
@@ -379,28 +396,21 @@ class Work:
 
 @dataclass(frozen=True)
 class AssembledChapter:
-    """A chapter's audio, and the utterances in it that did not come out right, with the reason."""
+    """A chapter's audio, the utterances in it that did not come out right, with the reason, a name
+    for what is in the audio file, and by the index of each utterance the times of its phones in its
+    take, where they are known."""
 
     number: int
     audio: ChapterAudio
     flawed: tuple[tuple[Utterance, str], ...]
-    key: str = ""  # names what is in the file, for files that are made of it
+    key: str = ""
+    times: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
-def assembled_facts(audio: ChapterAudio, problems: dict[int, str]) -> dict[str, Any]:
-    """What is known of an assembled chapter, as JSON values; read_assembled takes it back."""
-    return {
-        "samples": audio.samples,
-        "sample_rate": audio.sample_rate,
-        "spans": [asdict(span) for span in audio.spans],
-        "problems": [[index, problem] for index, problem in problems.items()],
-    }
-
-
-def read_assembled(path: Path, facts: dict[str, Any]) -> tuple[ChapterAudio, dict[int, str]]:
+def chapter_audio(path: Path, facts: dict[str, Any]) -> ChapterAudio:
+    """An assembled chapter from what `Work` keeps beside its file."""
     spans = tuple(Span(**span) for span in facts["spans"])
-    audio = ChapterAudio(path, facts["samples"], facts["sample_rate"], spans)
-    return audio, {int(index): problem for index, problem in facts["problems"]}
+    return ChapterAudio(path, facts["samples"], facts["sample_rate"], spans)
 
 
 def builtin_engine(settings: Settings) -> "VoiceEngine":

@@ -3,6 +3,7 @@
 Each rule divides a measure by its threshold: the ratio is a doubt, and over 1 the take is suspect.
 The thresholds were set on 40 lines of benchmarks/wild.txt in the voice of demo/voice.flac, two
 other voices for likeness, and what Whisper base understood of them; docs/checks.md has the numbers.
+With another threshold, another take may be kept: TAKE_VERSION changes, too.
 """
 
 import logging

@@ -45,6 +45,7 @@ class Run:
     made: int
     reused: int
     why: dict[str, int] = field(default_factory=dict)  # how many were made, by reason
+    verdicts: dict[str, int] = field(default_factory=dict)  # how many takes the gate found how
 
 
 @dataclass(frozen=True)

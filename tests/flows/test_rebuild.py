@@ -98,6 +98,12 @@ def test_one_changed_word_makes_one_utterance_and_one_chapter(order):
     assert made(order) == first, "the same book has the same bytes"
     assert stamps(order) == chapters, "no chapter was assembled again"
 
+    assert sum(report(order)["run"]["verdicts"].values()) == 14
+    times = again.assemble(1).times
+    assert times, "also of a chapter that was there"
+    for line in again.plan.chapters[1]:
+        assert line.index not in times or times[line.index].shape == (len(line.phones), 2)
+
     rewrite(order.book, "dog barked somewhere behind the mill in part 2", "cat barked in part 2")
     changed = deliver(order)
     assert report(order)["run"]["made"] == 1
