@@ -178,7 +178,6 @@ class Work:
     def assemble(self, number: int) -> "AssembledChapter":
         """Puts a chapter whose takes are all there into one file, unless that is there."""
         utterances = self.plan.chapters[number]
-
         key = self.script.chapter_key(number, self._failures)
         path, facts = self._derived.make(key, ".flac", lambda path: self._assembled(number, path))
         problems = {int(index): problem for index, problem in facts["problems"]}
