@@ -28,6 +28,7 @@ from configs.errors import UserError
 from storage.objects import ObjectStore
 from tasks.batches import make_batches
 from tasks.beside import write_bytes
+from tasks.gate import Gate
 from tasks.plan import Pauses, plan_chapter
 from tasks.read_book import Block, Chapter
 from tasks.render import Line, render_takes
@@ -95,6 +96,7 @@ def speak_lines(lines: Sequence[str], engine: Engine, sample: Sample, seed: int)
     takes: dict[str, Take] = {}
     failures: dict[str, str] = {}
     reference = engine.reference([speaking.Sample(sample.audio, sample.sample_rate)])
+    gate = Gate(engine, [speaking.Sample(sample.audio, sample.sample_rate)])
     with tempfile.TemporaryDirectory(prefix="voxloom-") as folder:
         store = ObjectStore(folder)
 
@@ -102,7 +104,7 @@ def speak_lines(lines: Sequence[str], engine: Engine, sample: Sample, seed: int)
             takes[line.key] = take
 
         for batch in make_batches(list(wanted.values()), lambda line: len(line.phones), _BATCH):
-            failures |= render_takes(batch, engine, reference, DEFAULT_SAMPLING, store, keep)
+            failures |= render_takes(batch, engine, reference, DEFAULT_SAMPLING, store, keep, gate)
             say(f"{len(takes)} of {len(wanted)} utterances spoken")
     spoken = []
     for line, plan, own in zip(lines, plans, keys, strict=True):
@@ -127,7 +129,8 @@ def judge(spoken: Spoken, sample_rate: int, listener: judges.Listener) -> Verdic
     heard = ""
     if spoken.audio.size:
         heard = listener.line(judges.at_judge_rate(spoken.audio, sample_rate))
-    problems = [take.problem for take in spoken.takes if take.problem]
+    suspects = [take for take in spoken.takes if take.verdict == "suspect"]
+    problems = [reason for take in suspects for reason in take.reasons]
     return Verdict(
         written=spoken.written,
         heard=heard,

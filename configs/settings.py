@@ -33,6 +33,10 @@ class Settings(BaseSettings):
         description="Whisper model that writes down what voice samples say: a folder of "
         "faster-whisper's format, or the name of one that is on this machine; by default any",
     )
+    hear_all: bool = Field(
+        default=False,
+        description="let the Whisper model hear every utterance, not the doubtful ones alone",
+    )
     prefect_timeout: float = Field(
         default=180.0, gt=0, description="seconds that Prefect's embedded API may take to start"
     )
@@ -63,6 +67,11 @@ class Settings(BaseSettings):
     def lexicon(self) -> Path:
         """How the user wants words spoken in all books."""
         return self.home / "lexicon.yaml"
+
+    @property
+    def derived(self) -> Path:
+        """Files that can be made again from takes: assembled chapters."""
+        return self.home / "derived"
 
     @property
     def log_file(self) -> Path:

@@ -8,8 +8,9 @@ from rich.console import Console
 from configs.settings import Settings
 from flows.delivery import AssembledChapter, Delivered
 from flows.embedded import EmbeddedApi
+from flows.orders import Order
 from flows.progress import RunProgress
-from flows.work import Order, Work, plan_book, remembered_speed
+from flows.work import Work, check_folder, plan_book, remembered_speed
 
 if TYPE_CHECKING:
     from model.speaking import VoiceEngine
@@ -31,6 +32,7 @@ def make_audiobook(
         api = EmbeddedApi(settings.home / "prefect", settings.log_file.with_name("prefect.log"))
         try:
             plan = plan_book(order, progress)
+            check_folder(order.out)
             progress.stage("Loading the voice model")
             work = Work(order, plan, load_engine(settings), progress)
             progress.stage("Starting Prefect")

@@ -7,29 +7,30 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from configs.errors import UsageError, UserError
+from flows.audiobook_cli import audiobook, plan
 from flows.cast_cli import cast
 from flows.clone_cli import clone
-from flows.inspect_cli import (
-    BookArgument,
-    ExcludeOption,
-    ImagesOption,
-    IncludeOption,
-    NotesOption,
-    inspect,
-)
+from flows.inspect_cli import inspect
 from flows.models_cli import models_app
+from flows.options import (
+    ConfigOption,
+    DebugOption,
+    ModelOption,
+    SeedOption,
+    TranscriptOption,
+    VoiceOption,
+    asked_voice,
+)
 from flows.pretrain_cli import pretrain_app
+from flows.redo_cli import redo
 from flows.say_as_cli import say_as
 from flows.start import start as _start
 from flows.start import terminal as _terminal
-
-if TYPE_CHECKING:
-    from tasks.voices import AskedVoice
 
 INTERRUPTED = 130
 DAY_SECONDS = 86400.0
@@ -78,192 +79,9 @@ def _app(
     pass
 
 
-FormatsOption = Annotated[
-    str,
-    typer.Option(
-        "--formats",
-        metavar="LIST",
-        help="What to write: m4b, mp3, opus and flac (folders of chapters), srt, vtt, lrc, "
-        "elrc. By default m4b,srt,vtt.",
-        rich_help_panel="What",
-    ),
-]
-MasteringOption = Annotated[
-    str,
-    typer.Option(
-        "--mastering",
-        metavar="NAME",
-        help="How loud: standard (-19 LUFS), acx (what audiobook shops ask for), podcast "
-        "(-16), ebu (-23) or none.",
-        rich_help_panel="What",
-    ),
-]
-LayoutOption = Annotated[
-    str,
-    typer.Option(
-        "--layout",
-        metavar="NAME",
-        help="plain, or audiobookshelf: the folders and files that Audiobookshelf reads.",
-        rich_help_panel="What",
-    ),
-]
-CreditsOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--credits/--no-credits",
-        help="Speak opening and closing credits (English books); with --mastering acx they are "
-        "spoken unless told otherwise.",
-        rich_help_panel="What",
-    ),
-]
-VoiceOption = Annotated[
-    list[str],
-    typer.Option(
-        "--voice",
-        metavar="SAMPLE",
-        help="Audio file with 3 s or more of one person's clear speech, or a registered name. "
-        "Given several times, the samples' voices are averaged where the model can.",
-        rich_help_panel="Voice",
-    ),
-]
-TranscriptOption = Annotated[
-    str | None,
-    typer.Option(
-        "--transcript",
-        metavar="TEXT|FILE",
-        help="What the (first) sample says, for models that want to know; recognised by default.",
-        rich_help_panel="Voice",
-    ),
-]
-ModelOption = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="NAME|DIR",
-        help="An installed model or a model's folder; the built-in voice by default.",
-        rich_help_panel="Voice",
-    ),
-]
-SeedOption = Annotated[
-    int,
-    typer.Option(
-        "--seed",
-        min=0,
-        help="Another number gives another reading of the same text.",
-        rich_help_panel="Voice",
-    ),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="YAML file with sections voice, output and pauses; values left out stay as shipped.",
-        rich_help_panel="Other",
-    ),
-]
-DebugOption = Annotated[
-    bool,
-    typer.Option("--debug", help="Show a traceback when something fails.", rich_help_panel="Other"),
-]
-
-
-@app.command(rich_help_panel="Make")
-def audiobook(
-    book: BookArgument,
-    voice: VoiceOption,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="DIR", help="Folder for the results.", rich_help_panel="What"
-        ),
-    ],
-    chapters: Annotated[
-        str,
-        typer.Option(
-            "--chapters",
-            metavar="LIST",
-            help="Only these chapters: 2, 1-3, 1-3,7 or 5-. All by default.",
-            rich_help_panel="What",
-        ),
-    ] = "",
-    language: Annotated[
-        str,
-        typer.Option(
-            "--language",
-            metavar="TAG",
-            help="Read in this language, whatever the book says.",
-            rich_help_panel="What",
-        ),
-    ] = "",
-    notes: NotesOption = "skip",
-    include: IncludeOption = "",
-    exclude: ExcludeOption = "",
-    images: ImagesOption = False,
-    lexicon: Annotated[
-        Path | None,
-        typer.Option(
-            "--lexicon",
-            metavar="FILE",
-            help="How words of this book are spoken; lexicon.yaml in the output folder by default.",
-            rich_help_panel="What",
-        ),
-    ] = None,
-    formats: FormatsOption = "",
-    mastering: MasteringOption = "",
-    layout: LayoutOption = "",
-    credits: CreditsOption = None,
-    transcript: TranscriptOption = None,
-    model: ModelOption = "",
-    seed: SeedOption = 0,
-    config: ConfigOption = None,
-    debug: DebugOption = False,
-) -> None:
-    """Make a chaptered audiobook of a book: EPUB, plain text, Markdown or HTML.
-
-    Writes Title.m4b with chapters, cover and tags, Title.srt and Title.vtt with the printed text,
-    the cover, and report.html and report.json with measurements and what may be worth listening to.
-
-    It may be stopped at any moment: run the same command again, and only what is missing is made.
-
-    [bold]Examples[/]
-
-    voxloom audiobook book.epub --voice me.wav --out book/
-
-    voxloom audiobook book.epub --voice ada --out book/ --chapters 1-3
-
-    voxloom audiobook book.epub --voice ada --out book/ --formats mp3,lrc --mastering acx
-    """
-    from configs.presets import load_presets, output_options
-    from tasks.matter import reading_of
-
-    reading = reading_of(notes, include, exclude, images)
-    output = output_options(formats, mastering, layout, credits)
-    load_presets(config, output=output)  # says what is wrong with it before anything else
-    settings = _start()
-    from flows.audiobook import make_audiobook
-    from flows.progress import spoken_time
-    from flows.work import Order, engine_of
-    from tasks.engines import choose_model
-
-    chosen = choose_model(model, settings.models)
-    presets = load_presets(config, chosen.official, output)
-    asked = _asked_voice(voice, transcript)
-    order = Order(
-        book, asked, out, chapters, language, seed, presets, settings, chosen, reading, lexicon
-    )
-    made = make_audiobook(order, _terminal(), engine_of(chosen))
-    for path in made.paths or (made.report.parent,):
-        _terminal().print(f"[green]{path}[/]: {spoken_time(made.seconds)} of speech")
-    if made.failed:
-        _terminal().print(
-            f"{made.failed} files are not as the preset {presets.output.mastering} wants them; "
-            f"{made.report} says why."
-        )
-    if made.flawed:
-        _terminal().print(
-            f"{made.flawed} utterances may be worth listening to; {made.report} names them."
-        )
+app.command(rich_help_panel="Make")(audiobook)
+app.command(rich_help_panel="Make")(inspect)
+app.command(rich_help_panel="Make")(plan)
 
 
 @app.command(rich_help_panel="Make")
@@ -339,7 +157,7 @@ def speak(
     language = language or ("auto" if chosen.official else "en")
     check_language(chosen, language)
     presets = load_presets(config, chosen.official)
-    asked = _asked_voice(voice, transcript)
+    asked = asked_voice(voice, transcript)
     if lines is not None and out is not None:
         texts = lines_of(lines)
         targets = numbered(out, len(texts))
@@ -366,7 +184,7 @@ def speak(
 
 
 app.command(rich_help_panel="Make")(clone)
-app.command(rich_help_panel="Make")(inspect)
+app.command(rich_help_panel="Make")(redo)
 app.command(rich_help_panel="Keep")(say_as)
 app.command(rich_help_panel="Keep")(cast)
 
@@ -476,16 +294,18 @@ def store_gc(
     ] = 30.0,
     debug: DebugOption = False,
 ) -> None:
-    """Delete takes that no recent run has used."""
+    """Delete takes and assembled chapters that no recent run has used."""
     settings = _start()
+    from storage.derived import DerivedFiles
     from storage.objects import ObjectStore
     from storage.runs import Runs
 
-    keep = Runs(settings.runs).takes(since=time.time() - days * DAY_SECONDS)
+    keep = Runs(settings.runs).keys(since=time.time() - days * DAY_SECONDS)
     freed = ObjectStore(settings.store_url).gc(keep)
+    derived = DerivedFiles(settings.derived).gc(keep)
     typer.echo(
         f"{freed.objects + freed.corrupt_objects} takes deleted, "
-        f"{_size(freed.bytes + freed.corrupt_bytes)} freed"
+        f"{_size(freed.bytes + freed.corrupt_bytes + derived)} freed"
     )
 
 
@@ -495,6 +315,7 @@ def store_du(debug: DebugOption = False) -> None:
     settings = _start()
     from datetime import datetime
 
+    from storage.derived import DerivedFiles
     from storage.objects import ObjectStore
     from storage.runs import Runs
 
@@ -502,6 +323,7 @@ def store_du(debug: DebugOption = False) -> None:
     typer.echo(f"{settings.store_url}: {usage.objects} takes, {_size(usage.bytes)}")
     if usage.corrupt_objects:
         typer.echo(f"set aside as damaged: {usage.corrupt_objects}, {_size(usage.corrupt_bytes)}")
+    typer.echo(f"{settings.derived}: assembled, {_size(DerivedFiles(settings.derived).size())}")
     for run in Runs(settings.runs):
         day = datetime.fromtimestamp(run.started).date().isoformat()
         typer.echo(f"{day}  {run.state:8}  {len(run.takes):6} takes  {run.title} ({run.voice})")
@@ -542,13 +364,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             UserError.exit_status,
             arguments,
         )
-
-
-def _asked_voice(samples: Sequence[str], transcript: str | None) -> "AskedVoice":
-    from tasks.voices import AskedVoice, read_transcript
-
-    said = None if transcript is None else read_transcript(transcript)
-    return AskedVoice(tuple(samples), said)
 
 
 def _interrupted() -> int:

@@ -21,6 +21,7 @@ from tasks.assemble import assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import write_bytes
 from tasks.engines import tuned_engine
+from tasks.gate import Gate
 from tasks.hearing import hear
 from tasks.lexicon import find_lexicon
 from tasks.plan import Pauses, Utterance, plan_chapter
@@ -90,7 +91,7 @@ def speak(
 
     keyed = [[(utterance, key(utterance)) for utterance in plan] for plan in plans]
     lines = {
-        key: Line(key, utterance.phones, utterance.characters)
+        key: Line(key, utterance.phones, utterance.characters, utterance.language)
         for plan in keyed
         for utterance, key in plan
     }
@@ -101,6 +102,7 @@ def speak(
     failures: dict[str, str] = {}
     if missing:
         progress.stage("Speaking")
+        gate = Gate(engine, heard.samples, settings.whisper, settings.hear_all, reading)
         reference = engine.reference(heard.samples, heard.prompt)
         for batch in make_batches(missing, lambda line: len(line.phones), settings.batch_size):
             failures |= render_takes(
@@ -110,6 +112,7 @@ def speak(
                 sampling,
                 store,
                 lambda line, take: progress.advance(len(line.phones)),
+                gate,
             )
     seconds = 0.0
     for number, (plan, out) in enumerate(zip(keyed, outs, strict=True)):

@@ -2,39 +2,41 @@
 
 import json
 import logging
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from configs.errors import UserError
-from configs.presets import Presets
 from configs.settings import Settings
 from flows.delivery import AssembledChapter, Delivered, Narration, deliver
+from flows.orders import Order, order_record
 from flows.progress import RunProgress
+from flows.script import NARRATOR, Script
+from storage.derived import DerivedFiles
 from storage.files import write_whole
-from storage.keys import content_key, hash_bytes
 from storage.library import Library
 from storage.objects import ObjectStore
 from storage.runs import Run, Runs
-from tasks.assemble import assemble_chapter
+from tasks.assemble import ChapterAudio, Span, assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import disk_error
+from tasks.casting import load_cast
+from tasks.changes import count_reasons, find_changes
 from tasks.credits import credit_chapters
-from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine, tuned_engine
-from tasks.hearing import hear
+from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine
+from tasks.gate import Gate
 from tasks.lexicon import find_lexicon
-from tasks.matter import AS_USUAL, Reading
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Book, read_book, select_chapters
 from tasks.render import Line, render_takes
 from tasks.report import Run as RunReport
-from tasks.takes import Take, decode_take, take_key
+from tasks.takes import Take, decode_take
 from tasks.voices import AskedVoice, Voice, find_voices
 
 if TYPE_CHECKING:
@@ -42,30 +44,10 @@ if TYPE_CHECKING:
 
 PHONES_PER_CHARACTER = 0.9  # for the first estimate, before the text is read aloud inside
 ASSUMED_SPEED = 60.0  # phones a second, for the very first run on a machine
+FEWEST_MEASURED = 10  # utterances; the speed of fewer says nothing of a book's
 LANGUAGE = "en"  # where neither the user nor the book says
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the user asks for.
-
-    `chapters` is like 1-3,5 or "" for all, `language` a BCP 47 tag or "" for the book's own,
-    `reading` says what of the book is read.
-    """
-
-    book: Path
-    voice: AskedVoice
-    out: Path
-    chapters: str
-    language: str
-    seed: int
-    presets: Presets
-    settings: Settings
-    model: ChosenModel = BUILT_IN
-    reading: Reading = AS_USUAL
-    lexicon: Path | None = None  # of this book, beside that of all books
 
 
 @dataclass(frozen=True)
@@ -77,6 +59,7 @@ class Plan:
     voices: tuple[Voice, ...]
     chapters: dict[int, list[Utterance]]
     warnings: tuple[str, ...]
+    cast: Mapping[str, tuple[Voice, ...]] = field(default_factory=dict)
 
 
 def plan_book(order: Order, progress: RunProgress) -> Plan:
@@ -94,8 +77,14 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     )
     guess = round(characters * PHONES_PER_CHARACTER)
     progress.expect(guess, guess)
-    voices = find_voices(order.voice, Library(order.settings.voices))
-    check_folder(order.out)
+    library = Library(order.settings.voices)
+    voices = find_voices(order.voice, library)
+    cast = load_cast(order.cast) if order.cast else None
+    speakers = {
+        name: find_voices(AskedVoice((given,)), library)
+        for name, given in (cast.voices.items() if cast else ())
+    }
+    lexicon = find_lexicon(order.settings.lexicon, order.out, order.lexicon)
     language = order.language or book.language
     if language.lower() in ("", "und", "mul", "zxx"):  # the book does not say
         language = LANGUAGE
@@ -104,7 +93,6 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     pauses = Pauses(**order.presets.pauses.model_dump())
     chapters: dict[int, list[Utterance]] = {}
     warnings = list(book.warnings)
-    lexicon = find_lexicon(order.settings.lexicon, order.out, order.lexicon)
     for number in numbers:
         utterances = plan_chapter(
             number,
@@ -113,6 +101,7 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
             language,
             order.model.reading,
             lexicon=lexicon,
+            cast=cast,
             warn=warnings.append,
         )
         if utterances:
@@ -130,7 +119,7 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
         for number, credit in said.items():
             chapters[number] = plan_chapter(number, credit, pauses, language, order.model.reading)
         chapters = dict(sorted(chapters.items()))
-    return Plan(book, language, voices, chapters, tuple(dict.fromkeys(warnings)))
+    return Plan(book, language, voices, chapters, tuple(dict.fromkeys(warnings)), speakers)
 
 
 class Work:
@@ -139,58 +128,39 @@ class Work:
     def __init__(
         self, order: Order, plan: Plan, engine: "VoiceEngine", progress: RunProgress
     ) -> None:
-        from model.sampling import Sampling
-
         self.plan = plan
         self._order = order
-        self._engine = engine = tuned_engine(engine, plan.voices)
         self._progress = progress
         self._started = time.time()
-        self._sampling = Sampling(**order.presets.voice.model_dump())
         self._store = ObjectStore(order.settings.store_url)
+        self._derived = DerivedFiles(order.settings.derived)
         self._failures: dict[str, str] = {}
         self._made = 0
+        self._verdicts: dict[int, Mapping[str, int]] = {}  # of each chapter's takes
         progress.stage("Listening to the voice sample")
-        self._heard = hear(plan.voices, engine.hearing, plan.language, order.settings.whisper)
-        sampling = asdict(self._sampling)
-        self._keys = {
-            (utterance.chapter, utterance.index): take_key(
-                utterance.phones,
-                utterance.language,
-                self._heard.content_hash,
-                engine.content_hash,
-                sampling,
-                order.seed,
-                utterance.characters,
-            )
-            for utterance in self._utterances()
-        }
-        self._id = content_key(
-            {
-                "book": hash_bytes(order.book.read_bytes()),
-                "voice": self._heard.content_hash,
-                "model": engine.content_hash,
-                "chapters": list(plan.chapters),
-                "seed": order.seed,
-                "presets": order.presets.model_dump(),
-            }
-        )
-        self._folder = order.settings.work / self._id
-        self._record("running")
-        lines = {
-            self._key(utterance): Line(self._key(utterance), utterance.phones, utterance.characters)
-            for utterance in self._utterances()
-        }
+        self.script = Script(order, plan, engine)
+        narrator = self.script.speakers[NARRATOR]
+        self._engine, self._heard = narrator.engine, narrator.heard
+        self._id = self.script.id
+        lines = self.script.wanted()
         missing = [lines[key] for key in self._store.missing(lines)]
+        self._missing = {line.key for line in missing}
+        before = Runs(order.settings.runs).last(order.out.absolute())
+        self.changes = find_changes(
+            before.lines if before else (), self.script.record(), self._missing
+        )
+        self._record("running")
         self._reused = len(lines) - len(missing)
         self.batches = make_batches(
             missing, lambda line: len(line.phones), order.settings.batch_size
         )
-        self._waiting = self._missing_by_chapter({line.key for line in missing})
+        self._waiting = self._missing_by_chapter(self._missing)
         phones = sum(len(line.phones) for line in lines.values())
         progress.expect(phones, sum(len(line.phones) for line in missing))
-        if missing:
-            self._reference = engine.reference(self._heard.samples, self._heard.prompt)
+        self._ways = {
+            speaker: self._way(speaker)
+            for speaker in {self.script.way(key)[0] for key in self._missing}
+        }
         progress.pace.start()
 
     @property
@@ -201,12 +171,23 @@ class Work:
         """Renders and stores the takes of a batch; returns the chapters that are now complete."""
         self._progress.stage("Speaking")
         batch = self.batches[number]
-        failures = render_takes(
-            batch, self._engine, self._reference, self._sampling, self._store, self._on_take
-        )
-        self._failures |= failures
-        for key in failures:
-            self._progress.advance(len(next(line for line in batch if line.key == key).phones))
+        ways: dict[tuple[str, bool], list[Line]] = {}
+        for line in batch:
+            ways.setdefault(self.script.way(line.key), []).append(line)
+        for (speaker, redone), lines in ways.items():
+            reference, gate = self._ways[speaker]
+            failures = render_takes(
+                lines,
+                self.script.speakers[speaker].engine,
+                reference,
+                self.script.sampling(redone),
+                self._store,
+                self._on_take,
+                gate,
+            )
+            self._failures |= failures
+            for key in failures:
+                self._progress.advance(len(next(one for one in lines if one.key == key).phones))
         return self._completed({line.key for line in batch})
 
     def ready_chapters(self) -> list[int]:
@@ -214,24 +195,64 @@ class Work:
         return [number for number in self.plan.chapters if number not in self._waiting]
 
     def assemble(self, number: int) -> AssembledChapter:
-        """Puts a chapter whose takes are all there into one file."""
-        flawed: list[tuple[Utterance, str]] = []
+        """Puts a chapter whose takes are all there into one file, unless that is there."""
+        utterances = self.plan.chapters[number]
+        key = self.script.chapter_key(number, self._failures)
+        path, facts = self._derived.make(key, ".flac", lambda path: self._assembled(number, path))
+        problems = {int(index): problem for index, problem in facts["problems"]}
+        # What the engine refused is not in the file, and why it did is not in the file's key.
+        problems |= {
+            one.index: f"not spoken, {self._failures[self._key(one)]}"
+            for one in utterances
+            if self._key(one) in self._failures
+        }
+        flawed = tuple((one, problems[one.index]) for one in utterances if one.index in problems)
+        times = {
+            int(index): np.array(flat, np.int16).reshape(-1, 2) for index, flat in facts["times"]
+        }
+        self._verdicts[number] = facts["verdicts"]
+        return AssembledChapter(number, chapter_audio(path, facts), flawed, key, times)
+
+    def _assembled(self, number: int, path: Path) -> dict[str, Any]:
+        """Assembles a chapter and returns what is known of it and its takes, as JSON values."""
+        problems, times = [], []
+        verdicts: Counter[str] = Counter()
 
         def pieces() -> Iterator[tuple[Utterance, np.ndarray]]:
             for utterance in self.plan.chapters[number]:
-                take, problem = self._take(utterance)
-                if problem:
-                    flawed.append((utterance, problem))
-                yield utterance, take
+                take = self._take(utterance)
+                if take is None:
+                    yield utterance, np.zeros(0, np.float32)
+                    continue
+                verdicts[take.verdict] += 1
+                if take.problem:
+                    problems.append([utterance.index, take.problem])
+                if len(take.times):
+                    times.append([utterance.index, take.times.ravel().tolist()])
+                yield utterance, take.audio
 
-        path = self._folder / f"{number + 1:04d}.flac"
         audio = assemble_chapter(pieces(), self._engine.sample_rate, path)
-        return AssembledChapter(number, audio, tuple(flawed))
+        return {
+            "samples": audio.samples,
+            "sample_rate": audio.sample_rate,
+            "spans": [asdict(span) for span in audio.spans],
+            "problems": problems,
+            "times": times,
+            "verdicts": verdicts,
+        }
+
+    def _way(self, speaker: str) -> tuple[Any, Gate]:
+        """The reference of a speaker, and the gate that the takes must pass."""
+        own, settings = self.script.speakers[speaker], self._order.settings
+        reading = self._order.model.reading
+        gate = Gate(own.engine, own.heard.samples, settings.whisper, settings.hear_all, reading)
+        return own.engine.reference(own.heard.samples, own.heard.prompt), gate
 
     def deliver(self, chapters: Sequence[AssembledChapter]) -> Delivered:
         """Makes the files of the book. The record of the run says from then on that it is
         finished."""
-        remember_speed(self._order.settings, self._progress.pace.measured)
+        if self._made >= FEWEST_MEASURED:
+            remember_speed(self._order.settings, self._progress.pace.measured)
         narration = Narration(
             book=self.plan.book,
             title=self.title,
@@ -250,28 +271,30 @@ class Work:
             narration, chapters, output, self._order.out, self._progress, self._run_report
         )
         self._record("finished")
-        shutil.rmtree(self._folder, ignore_errors=True)
         return delivered
 
     def _run_report(self) -> RunReport:
-        started = datetime.fromtimestamp(self._started).astimezone().isoformat("T", "seconds")
-        wall_seconds = time.time() - self._started
-        return RunReport(started, wall_seconds, self._made, self._reused)
+        return RunReport(
+            started=datetime.fromtimestamp(self._started).astimezone().isoformat("T", "seconds"),
+            wall_seconds=time.time() - self._started,
+            made=self._made,
+            reused=self._reused,
+            why=count_reasons(self.changes),
+            verdicts=dict(sum(map(Counter, self._verdicts.values()), Counter[str]())),
+        )
 
-    def _take(self, utterance: Utterance) -> tuple[np.ndarray, str]:
-        """The audio of an utterance's take and what is wrong with it; silence where there is none
-        because the engine can't render it."""
+    def _take(self, utterance: Utterance) -> Take | None:
+        """An utterance's take; None where there is none because the engine can't render it."""
         key = self._key(utterance)
         if key in self._failures:
-            return np.zeros(0, np.float32), f"not spoken, {self._failures[key]}"
+            return None
         data = self._store.get(key)
         if data is None:
             raise UserError(
                 "A stored take was damaged while the book was being made. Run the same command "
                 "again; only what is missing is made."
             )
-        take = decode_take(data)
-        return take.audio, take.problem
+        return decode_take(data)
 
     def _on_take(self, line: Line, take: Take) -> None:
         self._made += 1
@@ -297,7 +320,7 @@ class Work:
             yield from utterances
 
     def _key(self, utterance: Utterance) -> str:
-        return self._keys[utterance.chapter, utterance.index]
+        return self.script.line(utterance).key
 
     def _record(self, state: str) -> None:
         Runs(self._order.settings.runs).put(
@@ -306,12 +329,24 @@ class Work:
                 title=self.title,
                 book=str(self._order.book),
                 voice=self._order.voice.label,
-                out=str(self._order.out),
+                out=str(self._order.out.absolute()),
                 state=state,
                 started=self._started,
-                takes=tuple(dict.fromkeys(self._keys.values())),
+                takes=tuple(dict.fromkeys(line.key for line in self.script)),
+                derived=tuple(
+                    self.script.chapter_key(number, self._failures)
+                    for number in sorted(self.plan.chapters)
+                ),
+                lines=self.script.record(),
+                order=order_record(self._order),
             )
         )
+
+
+def chapter_audio(path: Path, facts: dict[str, Any]) -> ChapterAudio:
+    """An assembled chapter from what `Work` keeps beside its file."""
+    spans = tuple(Span(**span) for span in facts["spans"])
+    return ChapterAudio(path, facts["samples"], facts["sample_rate"], spans)
 
 
 def builtin_engine(settings: Settings) -> "VoiceEngine":
@@ -341,10 +376,15 @@ def check_folder(folder: Path) -> None:
 
 def remembered_speed(settings: Settings) -> float:
     """Phones a second of the last run on this machine, for the first estimate."""
+    return measured_speed(settings) or ASSUMED_SPEED
+
+
+def measured_speed(settings: Settings) -> float | None:
+    """The same, None where nothing was measured yet."""
     try:
         return max(0.1, float(json.loads(_speed_file(settings).read_text())["phones_per_second"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return ASSUMED_SPEED
+        return None
 
 
 def remember_speed(settings: Settings, phones_per_second: float | None) -> None:

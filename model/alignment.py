@@ -70,7 +70,7 @@ def align_frames(log_probs: np.ndarray, phones: Sequence[str]) -> list[AlignedPh
     sounds = sum(map(is_sound, phones))
     frames = len(log_probs)
     heard, silent = sound_scores(log_probs, phones)
-    starts, ends = _best_path(heard, silent)
+    starts, ends = best_path(heard, silent)
 
     def aligned(phone: str, start: int, end: int, scores: np.ndarray) -> AlignedPhone:
         score = float(scores[start:end].mean()) if end > start else 0.0
@@ -91,6 +91,19 @@ def align_frames(log_probs: np.ndarray, phones: Sequence[str]) -> list[AlignedPh
     return found
 
 
+def phone_times(log_probs: np.ndarray, phones: Sequence[str]) -> np.ndarray:
+    """First and last + 1 frame (phones, 2) int16 of each of `phones`, as `align_frames` finds."""
+    times = [(one.start, one.end) for one in align_frames(log_probs, phones)]
+    return np.rint(np.reshape(times, (-1, 2)) * FRAMES_PER_SECOND).astype(np.int16)
+
+
+def hears(phones: Sequence[str]) -> bool:
+    """Whether the recogniser, which knows English, has a class for every sound of `phones`, of
+    which there is one at least."""
+    sounds = [phone for phone in phones if is_sound(phone)]
+    return bool(sounds) and all(phone.rstrip("012") in _CLASSES for phone in sounds)
+
+
 def sound_scores(log_probs: np.ndarray, phones: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities (frames, sounds) of each sound of `phones`, and (frames,) of silence.
 
@@ -106,7 +119,7 @@ def sound_scores(log_probs: np.ndarray, phones: Sequence[str]) -> tuple[np.ndarr
     return heard, log_probs[:, _SILENCE].astype(np.float32)
 
 
-def _best_path(heard: np.ndarray, silent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def best_path(heard: np.ndarray, silent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and last + 1 frame (sounds,) of each sound on the best path through the scores
     (frames, sounds) of the sounds and (frames,) of silence."""
     frames, count = heard.shape

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model import recogniser
-from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities
+from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_times
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
@@ -40,6 +40,8 @@ TOKENS_PER_PHONE = 4
 has at most 4 tokens a phone (marks included) and 22 more; its median is 2.4 a phone."""
 REPEATED_TOKENS = 24
 """In the training speech at most 14 tokens in a row (a long pause) repeat what stands before."""
+HEADROOM = 0.6
+"""Of some voices, the vocoder makes sound up to 3.5 dB over full scale, which would be clipped."""
 CARRIED_FRAMES = 60
 """Of a later window's prompt, the frames that come from the window before it."""
 
@@ -154,8 +156,8 @@ class Engine:
     def _heard(
         self, made: Rendering, phones: tuple[str, ...], spoken: tuple[str, ...]
     ) -> Rendering:
-        """A rendering of `spoken` without its carrier, if it has one, and how well it says
-        `phones`. What can't be told from its carrier is left out."""
+        """A rendering of `spoken` without its carrier, if it has one, and how well and when it
+        says `phones`. What can't be told from its carrier is left out."""
         low = soxr.resample(made.audio, self.sample_rate, recogniser.SAMPLE_RATE)
         if len(low) > LONGEST_SECONDS * recogniser.SAMPLE_RATE:
             return made
@@ -167,14 +169,21 @@ class Engine:
         if len(log_probs) < sounds or not np.isfinite(log_probs).all():
             return nothing if spoken != phones else replace(made, pronunciation=UNHEARD)
         if spoken == phones:
-            return replace(made, pronunciation=judge(log_probs, phones))
+            times = phone_times(log_probs, phones)
+            return replace(made, pronunciation=judge(log_probs, phones), times=times)
         start = text_start(log_probs, spoken)
         if start is None:
             return nothing
         token = round(start * self.sample_rate / len(made.audio) * len(made.tokens))
         heard = log_probs[round(start * recogniser.FRAMES_PER_SECOND) :]
         audio = cut_off(made.audio, self.sample_rate, start)
-        return Rendering(audio, made.tokens[token:], made.complete, judge(heard, phones))
+        return Rendering(
+            audio,
+            made.tokens[token:],
+            made.complete,
+            judge(heard, phones),
+            phone_times(heard, phones),
+        )
 
     def _condition(
         self, codes: Tensor, phones: Sequence[str], voice: Tensor, speed: float
@@ -223,7 +232,7 @@ class Engine:
             )
             pieces.append(made[..., prompt.shape[2] :])
         mel = denormalise_mel(torch.cat(pieces, 2))
-        return self._model.vocoder(mel)[0].clamp(-1.0, 1.0).numpy()
+        return (HEADROOM * self._model.vocoder(mel)[0]).clamp(-1.0, 1.0).numpy()
 
 
 def _sentence(request: Request) -> Sentence:

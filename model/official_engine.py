@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,9 +21,15 @@ import transformers
 from torch import Tensor
 from transformers import HubertModel
 
+from model import recogniser
 from model.acoustic import FlowStage, Stage, VitsStage
+from model.alignment import LONGEST_SECONDS as LONGEST_ALIGNED
+from model.alignment import hears, is_sound, log_probabilities, phone_times
+from model.checkpoint import VoiceModel, load_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
+from model.engine import PRETRAINED, Engine
 from model.official import OfficialModel, load_official
+from model.pronunciation import UNHEARD, bled, judge
 from model.s1 import POSITIONS
 from model.s2.synthesizer import SynthesizerTrnV3
 from model.sampling import Sampling
@@ -104,6 +111,10 @@ class OfficialEngine:
         transformers.utils.logging.disable_progress_bar()
         return cls(load_official(folder))
 
+    def voice_vector(self, sample: Sample) -> np.ndarray:
+        """As the built-in voice's reference encoder hears it: all versions on one scale."""
+        return Engine(_built_in()).voice_vector(sample)
+
     @torch.inference_mode()
     def reference(self, samples: Sequence[Sample], prompt: Prompt | None = None) -> Reference:
         """A voice from samples of one speaker, of which 10 s each are heard.
@@ -152,12 +163,29 @@ class OfficialEngine:
             audio = np.zeros(0, np.float32)
             if len(tokens):
                 codes = torch.from_numpy(tokens.astype(np.int64))[None]
-                made = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
-                audio = made.clamp(-1.0, 1.0).numpy()
-            renderings[index] = Rendering(audio, tokens, complete)
+                sound = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
+                audio = sound.clamp(-1.0, 1.0).numpy()
+            made = Rendering(audio, tokens, complete)
+            renderings[index] = self._listened(made, requests[index].phones, reference.phones)
             if on_done:
                 on_done(index, renderings[index])
         return [renderings[index] for index in range(len(requests))]
+
+    def _listened(
+        self, made: Rendering, phones: tuple[str, ...], prompt: tuple[str, ...]
+    ) -> Rendering:
+        """A rendering with how well and when it says `phones`, where those are English, and
+        whether it says what was only to be heard in the sample."""
+        low = soxr.resample(made.audio, self.sample_rate, recogniser.SAMPLE_RATE)
+        if not hears(phones) or len(low) > LONGEST_ALIGNED * recogniser.SAMPLE_RATE:
+            return made
+        log_probs = log_probabilities(_built_in().recogniser, low)
+        if len(log_probs) < sum(map(is_sound, phones)) or not np.isfinite(log_probs).all():
+            return replace(made, pronunciation=UNHEARD)
+        pronunciation, times = judge(log_probs, phones), phone_times(log_probs, phones)
+        if hears(prompt):
+            pronunciation = replace(pronunciation, bled=bled(log_probs, prompt, phones))
+        return replace(made, pronunciation=pronunciation, times=times)
 
     def _codes(self, audio: Sample) -> Tensor:
         """Semantic tokens of a sample (1, tokens)."""
@@ -193,6 +221,12 @@ class OfficialEngine:
             words.append(Word("", 0, 0, "", said, "zh", run.text, run.word2ph))
             place = run.stop
         return bert_features(words, self._bert, len(phones))
+
+
+@cache
+def _built_in() -> VoiceModel:
+    """The built-in voice, which lends its ears: official models have none of their own."""
+    return load_model(PRETRAINED)
 
 
 def _heard(sample: Sample) -> Sample:

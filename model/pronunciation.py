@@ -4,7 +4,10 @@ Forced alignment finds the likeliest way to say all phones in order. Where a wor
 that once leaves out a stretch of the text is much likelier; where one was said twice, a way that
 once goes back. How much likelier (in nats, as in a test of hypotheses: J. Neyman and E. S. Pearson,
 1933) is the measure. Both ways are found with alignment's own search, in which every place also can
-be reached by one jump.
+can be reached by one jump. The same likelihoods tell whether a stretch sounds like other phones
+than its own (goodness of pronunciation: S. M. Witt and S. J. Young, "Phone-level pronunciation
+scoring and assessment", 2000), whether something sounds where the text has a pause, and whether the
+voice sample's own words are said first.
 """
 
 from __future__ import annotations
@@ -14,21 +17,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.alignment import NEVER, sound_scores
+from model.alignment import NEVER, best_path, sound_scores
 from model.recogniser import FRAMES_PER_SECOND
 
 _REACH = 24  # sounds that a jump passes at most: five words or so
+_WORD = 5  # sounds of the stretches that are compared with what they sound like
+_BLED = 4  # sounds of the sample's words that are at least said where they bleed into the text
 
 
 @dataclass(frozen=True)
 class Pronunciation:
     """How much likelier than the text as it is (nats, at least 0) the text is with a stretch left
-    out (`lost`), and with one said again (`repeated`); and where that would be, in seconds."""
+    out (`lost`), and with one said again (`repeated`); and where that would be, in seconds.
+
+    `wrong`: how much likelier a frame is as another phone than as its own (nats), on the mean of
+    the worst five sounds in a row. `stray`: how much likelier a pause is as sound (nats over all
+    its frames). `bled`: how much likelier the text is with the end of the voice sample's words
+    before it (nats).
+    """
 
     lost: float
     lost_at: float
     repeated: float
     repeated_at: float
+    wrong: float = 0.0
+    wrong_at: float = 0.0
+    stray: float = 0.0
+    stray_at: float = 0.0
+    bled: float = 0.0
 
 
 UNHEARD = Pronunciation(1000.0, 0.0, 0.0, 0.0)
@@ -72,12 +88,64 @@ def judge(log_probs: np.ndarray, phones: Sequence[str]) -> Pronunciation:
         else (NEVER, 0)
     )
     repeated, repeated_at = back.end(count)
+    wrong, wrong_at, stray, stray_at = _fit(log_probs, heard, silent)
     return Pronunciation(
         max(0.0, float(lost - usual)),
         lost_at / FRAMES_PER_SECOND,
         max(0.0, float(repeated - usual)),
         repeated_at / FRAMES_PER_SECOND,
+        wrong,
+        wrong_at / FRAMES_PER_SECOND,
+        stray,
+        stray_at / FRAMES_PER_SECOND,
     )
+
+
+def bled(log_probs: np.ndarray, prompt: Sequence[str], phones: Sequence[str]) -> float:
+    """How much likelier (nats, at least 0) speech is to say the end of `prompt` and then `phones`
+    than `phones` alone; arguments as for `judge`. 0 where there is no room for both."""
+    try:
+        text, silent = sound_scores(log_probs, phones)
+        before, _ = sound_scores(log_probs, prompt)
+    except ValueError:
+        return 0.0
+    before = before[:, -_REACH:]
+    if before.shape[1] < _BLED:
+        return 0.0
+    both = np.concatenate([before, text], 1)
+    starts = before.shape[1] - _BLED + 1
+    after, alone = _Ways.none(both.shape[1]), _Ways.none(text.shape[1])
+    after.sounds[:starts] = both[0, :starts]
+    after.silences[:starts] = silent[0]
+    alone.sounds[0], alone.silences[0] = text[0, 0], silent[0]
+    for frame in range(1, len(log_probs)):
+        after.step(both[frame], silent[frame])
+        alone.step(text[frame], silent[frame])
+    likelier = after.end(both.shape[1])[0] - alone.end(text.shape[1])[0]
+    return max(0.0, float(likelier))
+
+
+def _fit(
+    log_probs: np.ndarray, heard: np.ndarray, silent: np.ndarray
+) -> tuple[float, int, float, int]:
+    """`wrong` and `stray` of a Pronunciation, each with the frame where it is."""
+    starts, ends = best_path(heard, silent)
+    likeliest = log_probs.max(1)
+    misfit = np.array(
+        [
+            (likeliest[start:end] - heard[start:end, sound]).mean()
+            for sound, (start, end) in enumerate(zip(starts, ends, strict=True))
+        ]
+    )
+    size = min(_WORD, len(misfit))
+    means = np.convolve(misfit, np.full(size, 1 / size), "valid")
+    worst = int(means.argmax())
+    # What is silence to the path, but not to the recogniser.
+    sounding = np.maximum(likeliest - silent, 0.0)
+    sums = np.concatenate([[0.0], np.cumsum(sounding)])
+    pauses = zip([0, *ends], [*starts, len(silent)], strict=True)
+    stray, stray_at = max((float(sums[end] - sums[start]), int(start)) for start, end in pauses)
+    return float(means[worst]), int(starts[worst]), stray, stray_at
 
 
 @dataclass

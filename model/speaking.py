@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -61,12 +61,15 @@ class Rendering:
 
     `complete` is False when S1 did not end by itself: it reached the bound that the text sets, or
     got stuck in a repetition. `pronunciation` is None where the engine can't hear its language.
+    `times` (phones, 2) int16 are the first and last + 1 frame (50 a second) of each phone of the
+    request, marks too; (0, 2) where they are not known.
     """
 
     audio: np.ndarray
     tokens: np.ndarray
     complete: bool
     pronunciation: Pronunciation | None = None
+    times: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int16))
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,9 @@ class VoiceEngine(Protocol):
 
         Raises UserError for less than a second of sound, or samples that are not finite.
         """
+
+    def voice_vector(self, sample: Sample) -> np.ndarray:
+        """How the voice of at least a second of sound is, as a vector for cosines."""
 
     def render(
         self,

@@ -15,6 +15,7 @@ from tasks.levels import amplitude, sound_bounds, sound_frames
 if TYPE_CHECKING:
     from tasks.plan import Utterance
 
+ASSEMBLE_VERSION = "1"  # changes when the same takes would give another chapter
 HEAD_SECONDS = 0.6
 TAIL_SECONDS = 2.0
 ROOM_TONE_DB = -75.0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from configs.errors import UserError
 from tasks.beside import written_beside
+from tasks.book import Book
 from tasks.epub_guard import Archive, open_archive
 from tasks.epub_markup import local_name, types_of
 from tasks.epub_package import package_path
@@ -38,7 +39,6 @@ from tasks.overlay_spans import (
     wrap_spans,
 )
 from tasks.plan import Utterance
-from tasks.book import Book
 
 # What EPUB 3.3 says every reading system plays, as the manifest writes it.
 AUDIO_TYPES = {

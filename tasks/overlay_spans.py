@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from tasks.book import Origin
 from tasks.epub_fold import fold_text
 from tasks.epub_markup import local_name
-from tasks.book import Origin
 from tasks.overlay_markup import Source, Tag
 
 XHTML = "http://www.w3.org/1999/xhtml"

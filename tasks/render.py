@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from storage.objects import ObjectStore
+from tasks.gate import Gate
 from tasks.takes import (
     Take,
     dequantize,
     encode_take,
-    find_doubt,
-    find_problem,
     quantize,
     rank,
     take_seed,
@@ -36,6 +35,12 @@ class Line:
     key: str
     phones: tuple[str, ...]
     characters: "tuple[Characters, ...]" = ()
+    language: str = "en"
+
+
+def varied(sampling: "Sampling") -> "Sampling":
+    """The settings with which another seed gives another reading."""
+    return replace(sampling, top_k=max(sampling.top_k, RETRY_TOP_K))
 
 
 def render_takes(
@@ -45,11 +50,12 @@ def render_takes(
     sampling: "Sampling",
     store: ObjectStore,
     on_take: Callable[[Line, Take], None],
+    gate: Gate,
 ) -> dict[str, str]:
-    """Renders lines together; each sound take is stored, then told to `on_take`, at once.
+    """Renders lines together; each take that passes is stored, then told to `on_take`, at once.
 
-    A line whose rendering is plainly wrong is rendered again with another seed, and the best of
-    three is stored with its problem. A line that the engine can't render at all is not stored;
+    A line whose rendering is suspect to the gate is rendered again with another seed, and the best
+    of three is stored with its reasons. A line that the engine can't render at all is not stored;
     the answer maps its key to what the engine said. No line stops the others.
     """
     tries: dict[str, list[Take]] = {line.key: [] for line in lines}
@@ -59,22 +65,22 @@ def render_takes(
     def settle(line: Line) -> None:
         made = tries[line.key]
         best = min(made, key=lambda take: rank(take, line.phones))
-        best = replace(best, rejected=tuple(one.problem for one in made if one is not best))
+        best = replace(best, rejected=tuple(one.reasons[0] for one in made if one is not best))
         store.put(line.key, encode_take(best))
         del waiting[line.key]
         on_take(line, best)
 
     def done(line: Line, rendering: "Rendering") -> None:
         made = tries[line.key]
-        made.append(_take(rendering, engine.sample_rate, line.phones, len(made) + 1))
-        if not made[-1].problem or len(made) == ATTEMPTS:
+        made.append(_take(rendering, engine.sample_rate, line, len(made) + 1, gate))
+        if made[-1].verdict != "suspect" or len(made) == ATTEMPTS:
             settle(line)
         else:
             log.info("take %s, attempt %d: %s", line.key, len(made), made[-1].problem)
 
     for attempt in range(ATTEMPTS):
         if attempt == 1:
-            sampling = replace(sampling, top_k=max(sampling.top_k, RETRY_TOP_K))
+            sampling = varied(sampling)
         failures |= _render(list(waiting.values()), attempt, engine, reference, sampling, done)
         for key in failures.keys() & waiting.keys():
             if tries[key]:
@@ -85,18 +91,19 @@ def render_takes(
     return failures
 
 
-def _take(rendering: "Rendering", sample_rate: int, phones: Sequence[str], attempts: int) -> Take:
-    audio = np.asarray(rendering.audio)
+def _take(rendering: "Rendering", sample_rate: int, line: Line, attempts: int, gate: Gate) -> Take:
+    judgement = gate.judge(rendering, sample_rate, line.phones, line.language)
     return Take(
-        audio=dequantize(quantize(audio)),
+        audio=dequantize(quantize(np.asarray(rendering.audio))),
         sample_rate=sample_rate,
         tokens=np.asarray(rendering.tokens, np.int16),
         complete=rendering.complete,
         attempts=attempts,
-        problem=find_problem(
-            audio, sample_rate, phones, rendering.complete, rendering.pronunciation
-        ),
-        doubt=find_doubt(rendering.pronunciation),
+        verdict=judgement.verdict,
+        reasons=judgement.reasons,
+        measures=judgement.measures,
+        doubt=judgement.doubt,
+        times=np.asarray(rendering.times, np.int16),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,8 @@ class Run:
     wall_seconds: float
     made: int
     reused: int
+    why: dict[str, int] = field(default_factory=dict)  # how many were made, by reason
+    verdicts: dict[str, int] = field(default_factory=dict)  # how many takes the gate found how
 
 
 @dataclass(frozen=True)

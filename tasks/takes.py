@@ -1,15 +1,15 @@
 """Takes: one rendering of an utterance as bytes for the store, its key, its seeds, its verdict.
 
-A stored take is a length-prefixed JSON header, the semantic tokens (int16, little endian) and the
-audio as FLAC of 16 bits: the same rendering gives the same bytes.
+A stored take is a length-prefixed JSON header with what is known of it, the semantic tokens (int16,
+little endian) and the audio as FLAC of 16 bits: the same rendering gives the same bytes.
 """
 
 import io
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import soundfile
@@ -17,21 +17,16 @@ import soundfile
 from storage.keys import content_key
 
 if TYPE_CHECKING:
-    from model.pronunciation import Pronunciation
     from model.speaking import Characters
 
-TAKE_VERSION = "2"  # changes when the same model and settings would give another take
+TAKE_VERSION = "3"  # changes when the same model and settings would give another take
 
 _LENGTH = struct.Struct("<I")
 _FULL_SCALE = 32768.0
 
-# Phones a second of natural speech; a rendering far outside has lost text or rambles.
-_SLOWEST, _TYPICAL, _FASTEST = 3.5, 12.5, 32.0
-_SILENT_PEAK = 0.003
-# Nats, see model/pronunciation.py. On 70 sentences of the held-out training speech these find every
-# lost end and every phrase said twice; of words of three sounds or more, nine in ten that were lost
-# and three in four that were said twice. They doubt two of the sound sentences.
-_LOST, _REPEATED = 15.0, 12.0
+_TYPICAL = 12.5  # phones a second of natural speech
+
+Verdict = Literal["ok", "suspect", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +38,21 @@ class Take:
     tokens: np.ndarray  # (tokens,) int16, S1's semantic tokens
     complete: bool  # False: S1 ended at its length bound or in a repetition
     attempts: int  # renderings made until this one was taken
-    problem: str  # "" or what is wrong with it
-    doubt: float = 0.0  # whether words are lost or repeated, by the recogniser; over 1 a problem
+    # What the gate says of it (tasks/gate.py): why it is no better, the most doubtful reason first,
+    # what was measured, and its worst measure over that one's threshold.
+    verdict: Verdict = "ok"
+    reasons: tuple[str, ...] = ()
+    measures: Mapping[str, float] = field(default_factory=dict)
+    doubt: float = 0.0
     rejected: tuple[str, ...] = ()  # what was wrong with the renderings that were not taken
+    # First and last + 1 frame (phones, 2) int16, 50 a second, of each of the utterance's phones;
+    # (0, 2) where they are not known.
+    times: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int16))
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with a suspect, "" for any other take."""
+        return "; ".join(self.reasons) if self.verdict == "suspect" else ""
 
 
 def take_key(
@@ -116,9 +123,12 @@ def encode_take(take: Take) -> bytes:
             "tokens": len(tokens),
             "complete": take.complete,
             "attempts": take.attempts,
-            "problem": take.problem,
+            "verdict": take.verdict,
+            "reasons": list(take.reasons),
+            "measures": dict(take.measures),
             "doubt": round(take.doubt, 3),
             "rejected": list(take.rejected),
+            "times": take.times.tolist(),
         },
         sort_keys=True,
     ).encode()
@@ -138,9 +148,12 @@ def decode_take(data: bytes) -> Take:
         tokens=np.frombuffer(data[start:end], dtype="<i2").astype(np.int16),
         complete=header["complete"],
         attempts=header["attempts"],
-        problem=header["problem"],
+        verdict=header["verdict"],
+        reasons=tuple(header["reasons"]),
+        measures=header["measures"],
         doubt=header["doubt"],
         rejected=tuple(header["rejected"]),
+        times=np.array(header["times"], np.int16).reshape(-1, 2),
     )
 
 
@@ -149,44 +162,9 @@ def spoken_phones(phones: Sequence[str]) -> int:
     return sum(phone[:1].isalpha() for phone in phones)
 
 
-def find_problem(
-    audio: np.ndarray,
-    sample_rate: int,
-    phones: Sequence[str],
-    complete: bool,
-    pronunciation: "Pronunciation | None" = None,
-) -> str:
-    """What is plainly wrong with a rendering, "" if nothing."""
-    sounds = spoken_phones(phones)
-    seconds = len(audio) / sample_rate
-    if not np.isfinite(audio).all():
-        return "not a number in the audio"
-    if not complete:
-        return "ended at the length bound or in a repetition"
-    if sounds and (not len(audio) or float(np.abs(audio).max()) < _SILENT_PEAK):
-        return "silent"
-    if sounds and seconds < sounds / _FASTEST:
-        return "too short for its text"
-    if seconds > 2.0 + sounds / _SLOWEST:
-        return "too long for its text"
-    if pronunciation and pronunciation.lost > _LOST:
-        return f"a word seems to be missing at {pronunciation.lost_at:.1f} s"
-    if pronunciation and pronunciation.repeated > _REPEATED:
-        return f"a word seems to be repeated at {pronunciation.repeated_at:.1f} s"
-    return ""
-
-
-def find_doubt(pronunciation: "Pronunciation | None") -> float:
-    """How doubtful it is that a rendering says its text and nothing else: over 1 is a problem; 0
-    where nobody can tell."""
-    if pronunciation is None:
-        return 0.0
-    return max(pronunciation.lost / _LOST, pronunciation.repeated / _REPEATED)
-
-
 def rank(take: Take, phones: Sequence[str]) -> tuple[bool, float, float]:
     """Sorts takes of one utterance, the best first: sound ones, then the least doubtful, then the
     most natural in length."""
     expected = spoken_phones(phones) / _TYPICAL
     unnatural = abs(len(take.audio) / take.sample_rate - expected)
-    return bool(take.problem), take.doubt, unnatural
+    return take.verdict == "suspect", take.doubt, unnatural

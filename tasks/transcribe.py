@@ -40,7 +40,7 @@ def recognise(audio: np.ndarray, sample_rate: int, whisper: str = "") -> Underst
 
 def load_whisper(whisper: str = "") -> "WhisperModel | None":
     """The Whisper model for `recognise`, to be used several times."""
-    folder = _find(whisper)
+    folder = find_whisper(whisper)
     if folder is None:
         return None
     from faster_whisper import WhisperModel
@@ -48,18 +48,26 @@ def load_whisper(whisper: str = "") -> "WhisperModel | None":
     return WhisperModel(str(folder), device="cpu", compute_type="int8", local_files_only=True)
 
 
-def understand(model: "WhisperModel", audio: np.ndarray, sample_rate: int) -> Understood | None:
-    """What audio (samples,) float32 says; None where the model hears no words."""
+def understand(
+    model: "WhisperModel", audio: np.ndarray, sample_rate: int, language: str = ""
+) -> Understood | None:
+    """What audio (samples,) float32 says, in `language` (ISO 639-1) or what the model takes it for;
+    None where the model hears no words."""
     heard = soxr.resample(audio.astype(np.float32), sample_rate, _RATE)
     # One temperature: with several, a hard sample would be drawn at random.
     segments, info = model.transcribe(
-        heard, beam_size=5, temperature=0.0, condition_on_previous_text=False
+        heard,
+        language=language or None,
+        beam_size=5,
+        temperature=0.0,
+        condition_on_previous_text=False,
     )
     text = " ".join(segment.text.strip() for segment in segments).strip()
     return Understood(text, info.language) if text else None
 
 
-def _find(whisper: str) -> Path | None:
+def find_whisper(whisper: str = "") -> Path | None:
+    """The folder of the Whisper model that `load_whisper` would load."""
     from faster_whisper.utils import download_model
     from huggingface_hub.errors import LocalEntryNotFoundError
 

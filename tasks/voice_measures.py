@@ -101,7 +101,7 @@ def score(
     from model.text import speak_text, with_end
 
     reference = engine.reference([sample])
-    own = np.mean([_unit(vector) for vector in person], axis=0)
+    own = np.mean([unit(vector) for vector in person], axis=0)
     likeness, phones_missed, words_missed = [], Missed(), Missed()
     for number, sentence in enumerate(SENTENCES):
         phones, _ = spoken_line(speak_text(sentence), with_end)
@@ -111,11 +111,11 @@ def score(
             audio = np.pad(audio, (0, engine.sample_rate // 2 - len(audio)))
         low = soxr.resample(audio, engine.sample_rate, SAMPLE_RATE)[: 30 * SAMPLE_RATE]
         if np.abs(audio).max() > 0 and len(audio) >= engine.sample_rate:
-            likeness.append(float(_unit(embed(audio, engine.sample_rate)) @ _unit(own)))
+            likeness.append(float(unit(embed(audio, engine.sample_rate)) @ unit(own)))
         else:
             likeness.append(0.0)
         heard = heard_phones(recogniser, torch.from_numpy(low))
-        phones_missed.add(_sounds(phones), _sounds(heard))
+        phones_missed.add(sounds_of(phones), sounds_of(heard))
         if whisper is not None:
             said = understand(whisper, audio, engine.sample_rate)
             words_missed.add(_words(sentence), _words(said.text if said else ""))
@@ -169,7 +169,7 @@ def edit_distance(wanted: Sequence[str], heard: Sequence[str]) -> int:
     return row[-1]
 
 
-def _sounds(phones: Sequence[str]) -> list[str]:
+def sounds_of(phones: Sequence[str]) -> list[str]:
     """Phones without stress, marks left out."""
     return [phone.rstrip("012") for phone in phones if phone[:1].isalpha()]
 
@@ -178,5 +178,5 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z']+", text.lower())
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
+def unit(vector: np.ndarray) -> np.ndarray:
     return vector / (np.linalg.norm(vector) + 1e-9)

@@ -49,7 +49,14 @@ def test_lost_and_repeated_lines(written: str, heard: str, lost: bool, repeated:
 def test_problems_and_further_attempts_are_counted() -> None:
     problem = "a word seems to be missing at 0.4 s"
     bad = Take(
-        np.zeros(9), RATE, np.zeros(1, np.int16), False, 3, problem, 2.0, (problem, "silent")
+        np.zeros(9),
+        RATE,
+        np.zeros(1, np.int16),
+        False,
+        3,
+        "suspect",
+        (problem,),
+        rejected=(problem, "silent"),
     )
     verdict = judge(spoken("It rains.", bad), RATE, Hears("it rains"))  # type: ignore[arg-type]
     assert verdict.problems == (problem,)

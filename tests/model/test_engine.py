@@ -94,6 +94,14 @@ def test_rendering_fits_its_types(alone: list[Rendering]) -> None:
         assert rendering.audio.dtype == np.float32
         assert np.abs(rendering.audio).max(initial=0.0) <= 1.0
         assert rendering.pronunciation is not None
+    for request, rendering in zip(POOL, alone, strict=True):
+        assert rendering.times.dtype == np.int16
+        if len(rendering.times):  # too short sounds can't hold their phones
+            assert rendering.times.shape == (len(request.phones), 2)
+            flat = rendering.times.ravel()
+            assert flat[0] >= 0 and (np.diff(flat) >= 0).all()
+            assert flat[-1] / 50 <= len(rendering.audio) / 24_000 + 0.02
+    assert sum(len(rendering.times) > 0 for rendering in alone) >= 3
     for rendering in (alone[0], alone[1], alone[3]):  # without a carrier
         frames = int(2 * len(rendering.tokens) * 1.875)
         assert rendering.audio.shape == (frames * 256,)

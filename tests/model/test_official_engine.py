@@ -73,6 +73,18 @@ def test_every_version_speaks(engines: dict[Version, OfficialEngine], version: V
     assert not np.array_equal(made[0].audio, made[1].audio), "the seed does nothing"
 
 
+def test_english_is_listened_to(engines: dict[Version, OfficialEngine]) -> None:
+    engine = engines["v2Pro"]
+    reference = engine.reference([sample()], PROMPT)
+    chinese = Request(("n", "i2", "h", "ao3", "!"), 5)
+    english, foreign = engine.render([REQUESTS[3], chinese], reference, SAMPLING)
+    assert english.pronunciation is not None
+    held = len(english.audio) / engine.sample_rate > 0.02 * len(REQUESTS[3].phones)
+    assert len(english.times) == (len(REQUESTS[3].phones) if held else 0)
+    assert foreign.pronunciation is None
+    assert foreign.times.shape == (0, 2)
+
+
 @pytest.mark.parametrize("version", ["v2Pro", "v4"])
 def test_neighbours_change_nothing(
     engines: dict[Version, OfficialEngine], version: Version

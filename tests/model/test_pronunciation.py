@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.alignment import is_sound
-from model.pronunciation import judge
+from model.pronunciation import bled, judge
 from model.recogniser import PHONES, SILENCE
 
 SENTENCE = ("N", "OW1", "K", "AE1", "T", "S", "IY0", "M", ".")
@@ -77,3 +77,30 @@ def test_a_jump_makes_nothing_less_likely(phones: list[str], seed: int) -> None:
     assert 0 <= found.repeated < 1e6
     assert min(found.lost_at, found.repeated_at) >= 0
     assert max(found.lost_at, found.repeated_at) <= len(log_probs) / 50
+
+
+def test_a_word_that_is_said_wrong() -> None:
+    found = judge(speech(*WHOLE), SENTENCE)
+    other = judge(speech(*WHOLE[:3], "G", "UH", "D", *WHOLE[6:]), SENTENCE)
+    assert other.wrong > found.wrong + 1
+    assert other.wrong_at == pytest.approx(0.3, abs=0.11)
+
+
+def test_a_strange_sound_in_a_pause() -> None:
+    quiet = judge(speech(SILENCE, *WHOLE), SENTENCE)
+    log_probs = speech(SILENCE, SILENCE, *WHOLE)
+    log_probs[2:7, PHONES.index("ZH")] = -0.05  # likelier than the silence there, but no text
+    loud = judge(log_probs, SENTENCE)
+    assert quiet.stray == 0
+    assert loud.stray == pytest.approx(5 * (np.log(1 / 0.9) - 0.05), abs=0.01)
+    assert loud.stray_at == 0
+
+
+PROMPT = ("HH", "AH0", "L", "OW1", "W", "ER1", "L", "D", ".")
+
+
+def test_words_of_the_sample_that_are_said_too() -> None:
+    assert bled(speech(*WHOLE), PROMPT, SENTENCE) == 0
+    assert bled(speech("W", "ER", "L", "D", *WHOLE), PROMPT, SENTENCE) > 20
+    assert bled(speech(SILENCE, SILENCE, *WHOLE), PROMPT, SENTENCE) == 0
+    assert bled(speech("N", "OW"), PROMPT, SENTENCE) == 0, "no room"

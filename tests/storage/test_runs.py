@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from storage.keys import content_key
-from storage.runs import Run, Runs
+from storage.runs import Run, RunLine, Runs
 
 ONE = Run(
     id=content_key(1),
@@ -24,11 +24,23 @@ def test_records_are_kept_and_replaced(tmp_path):
     runs.put(ONE)
     runs.put(two)
     assert list(runs) == [two, ONE]
-    assert runs.takes() == {*ONE.takes, *two.takes}
-    assert runs.takes(since=150) == {*two.takes}
+    assert runs.keys() == {*ONE.takes, *two.takes}
+    assert runs.keys(since=150) == {*two.takes}
     finished = replace(ONE, state="finished", started=300.0)
     runs.put(finished)
     assert list(runs) == [finished, two]
+
+
+def test_what_was_said_and_asked_comes_back(tmp_path):
+    runs = Runs(tmp_path / "runs")
+    line = RunLine(0, 1, "It rained.", content_key("a"), "s", "v", "m", "p", False)
+    derived, asked = (content_key("d"),), {"book": "book.epub", "voice": ["ada"]}
+    full = replace(ONE, lines=(line,), derived=derived, order=asked, out=str(tmp_path / "out"))
+    runs.put(full)
+    assert list(runs) == [full]
+    assert runs.keys() == {*ONE.takes, *derived}
+    assert runs.last(tmp_path / "out") == full
+    assert runs.last(tmp_path / "other") is None
 
 
 def test_a_damaged_record_is_left_out(tmp_path, caplog):

@@ -5,6 +5,7 @@ import numpy as np
 from model.sampling import Sampling
 from model.speaking import Rendering
 from storage.objects import ObjectStore
+from tasks.gate import Gate
 from tasks.render import ATTEMPTS, RETRY_TOP_K, Line, render_takes
 from tasks.takes import decode_take, take_key
 
@@ -45,7 +46,7 @@ def render(engine, tmp_path):
         assert store.get(line.key) is not None, "a take is stored before it is told"
         told.append((line.phones, take.attempts, take.problem))
 
-    failures = render_takes(lines, engine, None, Sampling(), store, on_take)
+    failures = render_takes(lines, engine, None, Sampling(), store, on_take, Gate())
     takes = {}
     for line in lines:
         data = store.get(line.key)

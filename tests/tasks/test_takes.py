@@ -1,19 +1,15 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from model.pronunciation import Pronunciation
 from tasks.takes import (
     Take,
     decode_take,
     dequantize,
     encode_take,
-    find_doubt,
-    find_problem,
     quantize,
     rank,
     take_key,
@@ -30,7 +26,10 @@ def tone(seconds: float) -> np.ndarray:
 
 
 def take(audio: np.ndarray, problem: str = "") -> Take:
-    return Take(audio, RATE, np.arange(5, dtype=np.int16), not problem, 1, problem)
+    tokens = np.arange(5, dtype=np.int16)
+    if problem:
+        return Take(audio, RATE, tokens, False, 1, "suspect", (problem,))
+    return Take(audio, RATE, tokens, True, 1)
 
 
 @given(
@@ -40,13 +39,34 @@ def take(audio: np.ndarray, problem: str = "") -> Take:
     st.integers(1, 3),
 )
 def test_a_take_comes_back_as_it_was(pcm, tokens, complete, attempts):
-    original = Take(dequantize(pcm), RATE, tokens, complete, attempts, "" if complete else "long")
+    times = np.sort(tokens[: len(tokens) // 2 * 2]).reshape(-1, 2)
+    verdict = "ok" if complete else "suspect"
+    reasons = () if complete else ("silent", "too long")
+    measures = {"lost": 1.25, "seconds": float(attempts)}
+    original = Take(
+        dequantize(pcm),
+        RATE,
+        tokens,
+        complete,
+        attempts,
+        verdict,
+        reasons,
+        measures,
+        0.5,
+        ("clipped",),
+        times,
+    )
     data = encode_take(original)
     again = decode_take(data)
     np.testing.assert_array_equal(again.audio, original.audio)
     np.testing.assert_array_equal(again.tokens, tokens)
+    np.testing.assert_array_equal(again.times, times)
+    assert again.times.dtype == np.int16
     assert again.audio.dtype == np.float32
     assert (again.sample_rate, again.complete, again.attempts) == (RATE, complete, attempts)
+    assert (again.verdict, again.reasons, again.measures) == (verdict, reasons, measures)
+    assert again.problem == "; ".join(reasons)
+    assert again.rejected == ("clipped",)
     assert encode_take(again) == data
 
 
@@ -74,35 +94,6 @@ def test_seeds_differ_by_attempt_and_fit_a_generator():
     assert len(set(seeds)) == 3
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert take_seed(key) == seeds[0]
-
-
-@pytest.mark.parametrize(
-    ("audio", "complete", "problem"),
-    [
-        (tone(0.4), True, ""),
-        (tone(0.4), False, "length bound"),
-        (tone(0.4) * 0.001, True, "silent"),
-        (np.zeros(0, np.float32), True, "silent"),
-        (tone(0.05), True, "too short"),
-        (tone(5), True, "too long"),
-        (np.full(9600, np.nan, np.float32), True, "not a number"),
-    ],
-)
-def test_plain_problems_are_found(audio, complete, problem):
-    found = find_problem(audio, RATE, PHONES, complete)
-    assert problem in found
-    assert bool(found) == bool(problem)
-
-
-@pytest.mark.parametrize(
-    ("lost", "repeated", "problem"),
-    [(0.5, 0.5, ""), (50.0, 0.5, "missing at 1.2 s"), (0.5, 50.0, "repeated at 3.4 s")],
-)
-def test_lost_and_repeated_words_are_problems(lost, repeated, problem):
-    pronunciation = Pronunciation(lost, 1.2, repeated, 3.4)
-    found = find_problem(tone(0.4), RATE, PHONES, True, pronunciation)
-    assert problem in found
-    assert bool(found) == bool(problem) == (find_doubt(pronunciation) > 1)
 
 
 def test_the_less_doubtful_of_flawed_takes_comes_first():
