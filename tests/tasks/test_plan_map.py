@@ -1,4 +1,4 @@
-"""The map from what is printed to what is spoken: nothing printed is lost, changed or shown twice."""
+"""The map from what is printed to what is spoken: nothing is lost, changed or shown twice."""
 
 from pathlib import Path
 
