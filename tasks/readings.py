@@ -46,9 +46,10 @@ def block_readings(
     kept = lexicon.readings(block.text, lambda at: spoken.get(at, language))
     taken = {at for reading in kept for at in range(reading.start, reading.end)}
     for remark in block.remarks:
+        if not taken.isdisjoint(range(remark.start, min(remark.end, len(block.text)))):
+            continue
         english = _code(spoken.get(remark.start, language)) == "en"
-        reading = _told(block.text, remark, english, warn)
-        if reading and taken.isdisjoint(range(reading.start, reading.end)):
+        if reading := _told(block.text, remark, english, warn):
             kept.append(reading)
             taken.update(range(reading.start, reading.end))
     kept = [_without_stop(block.text, reading) for reading in kept]
