@@ -6,6 +6,7 @@ has a speaker. All else is the narrator's, or that of the voice for dialogue.
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -395,6 +396,7 @@ dashes: false
 """
 
 
-def speaker_at(lines: Iterable[Line], at: int) -> str:
-    """Who speaks the character at a place, "" for the narrator."""
-    return next((line.speaker for line in lines if line.start <= at < line.end), "")
+def speaker_at(lines: Sequence[Line], at: int) -> str:
+    """Who speaks the character at a place, "" for the narrator; lines are in order and apart."""
+    place = bisect_right(lines, at, key=lambda line: line.start) - 1
+    return lines[place].speaker if place >= 0 and at < lines[place].end else ""

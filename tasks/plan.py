@@ -2,6 +2,7 @@
 
 import logging
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -94,7 +95,7 @@ def split_utterances(text: str, borders: Sequence[int] = ()) -> list[Span]:
 
 def _apart(text: str, span: Span, borders: Sequence[int]) -> list[Span]:
     """`span` cut at the borders in it."""
-    inside = [border for border in borders if span[0] < border < span[1]]
+    inside = borders[bisect_right(borders, span[0]) : bisect_left(borders, span[1])]
     cuts = pairwise([span[0], *inside, span[1]])
     return [part for cut in cuts if (part := trim(text, cut))] if inside else [span]
 
@@ -105,7 +106,7 @@ def _joined(spans: Iterable[Span], borders: Sequence[int]) -> list[Span]:
         if joined:
             before, middle = joined[-1]
             short = min(middle - before, end - start) < SHORTEST
-            short = short and not any(middle <= border <= start for border in borders)
+            short = short and bisect_left(borders, middle) == bisect_right(borders, start)
             if short and end - before <= _JOINED:
                 joined[-1] = (before, end)
                 continue
@@ -155,9 +156,11 @@ def plan_chapter(
         text = block.text
         follower = blocks[order + 1][1].kind if order + 1 < len(blocks) else ""
         after = _pause_after_block(block.kind, follower, pauses)
-        script = _Script(text, block_readings(block, language, version, lexicon, warn))
+        readings = block_readings(block, language, version, lexicon, warn)
+        script = _Script(text, readings, masked(text, readings))
         lines = regions[place] if regions and place >= 0 else []
         borders = [border for line in lines for border in (line.start, line.end)]
+        ends = {line.end for line in lines} | {line.start for line in lines}
         parts = [
             part
             for span in split_utterances(script.uncut, borders)
@@ -170,7 +173,7 @@ def plan_chapter(
             pause, close = (pauses.sentence if ended else pauses.clause), _going_on
             if part is parts[-1]:
                 pause, close = after, _at_end
-            elif part.end in borders and _GOES_ON.match(text, part.end):
+            elif part.end in ends and _GOES_ON.match(text, part.end):
                 pause = pauses.clause  # “Stop!” | he cried.
             phones, characters = spoken_line(part.spoken, close)
             if not PAUSES.issuperset(phones):
@@ -251,11 +254,7 @@ class _Script:
 
     text: str
     readings: Sequence[Reading]
-
-    @property
-    def uncut(self) -> str:
-        """The text with nothing in such a stretch at which it could be cut."""
-        return masked(self.text, self.readings)
+    uncut: str  # the text with nothing in such a stretch at which it could be cut
 
 
 @dataclass(frozen=True)

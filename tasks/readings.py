@@ -1,7 +1,8 @@
 """How words of a block are read: the user's lexicon, then what the book itself says of them."""
 
 import re
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
@@ -43,21 +44,25 @@ def block_readings(
     tongues = _tongues(block, language, version, warn)
     spoken = {at: r.language for r in tongues for at in range(r.start, r.end)}
     kept = lexicon.readings(block.text, lambda at: spoken.get(at, language))
+    taken = {at for reading in kept for at in range(reading.start, reading.end)}
     for remark in block.remarks:
-        if any(remark.start < other.end and other.start < remark.end for other in kept):
+        if not taken.isdisjoint(range(remark.start, min(remark.end, len(block.text)))):
             continue
         english = _code(spoken.get(remark.start, language)) == "en"
         if reading := _told(block.text, remark, english, warn):
             kept.append(reading)
+            taken.update(range(reading.start, reading.end))
     kept = [_without_stop(block.text, reading) for reading in kept]
     # A stretch of a language comes before what is in it.
     return sorted([*tongues, *kept], key=lambda reading: (reading.start, not reading.language))
 
 
-def within(readings: Iterable[Reading], start: int, end: int) -> list[Reading]:
+def within(readings: Sequence[Reading], start: int, end: int) -> list[Reading]:
     """The readings of a part of the text, counted from where it begins."""
+    first, last = (bisect_left(readings, at, key=lambda r: r.start) for at in (start, end))
+    running = next((r for r in reversed(readings[:first]) if r.language), None)
     inside = []
-    for reading in readings:
+    for reading in (*([running] if running else []), *readings[first:last]):
         if reading.language:
             reading = replace(reading, start=max(start, reading.start), end=min(end, reading.end))
         if start <= reading.start < reading.end <= end:
@@ -67,11 +72,15 @@ def within(readings: Iterable[Reading], start: int, end: int) -> list[Reading]:
 
 def masked(text: str, readings: Iterable[Reading]) -> str:
     """`text` with letters for the marks and spaces of what is read as one: it can't be cut."""
+    parts, at = [], 0
     for reading in readings:
         if not reading.language:
-            printed = re.sub(r"\W", "x", text[reading.start : reading.end])
-            text = text[: reading.start] + printed + text[reading.end :]
-    return text
+            parts += [
+                text[at : reading.start],
+                re.sub(r"\W", "x", text[reading.start : reading.end]),
+            ]
+            at = reading.end
+    return "".join((*parts, text[at:]))
 
 
 def _tongues(
