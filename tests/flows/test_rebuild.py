@@ -185,7 +185,7 @@ def plain_flow(monkeypatch):
 
     def make(order, console, load_engine):
         works.append(speak(order, load_engine(order.settings)))
-        return Delivered(None, order.out / "report.json", 0)
+        return Delivered((), 0.0, order.out / "report.json", 0, 0)
 
     monkeypatch.setattr(audiobook, "make_audiobook", make)
     monkeypatch.setattr(work, "builtin_engine", lambda settings: Engine.debug())
