@@ -29,7 +29,7 @@ class VoicePreset(Strict):
 
 
 Mastered = Literal["standard", "acx", "podcast", "ebu", "none"]
-Format = Literal["m4b", "mp3", "opus", "flac", "srt", "vtt", "lrc", "elrc"]
+Format = Literal["m4b", "mp3", "opus", "flac", "srt", "vtt", "lrc", "elrc", "epub"]
 Layout = Literal["plain", "audiobookshelf"]
 SOUND_FORMATS: tuple[Format, ...] = ("m4b", "mp3", "opus", "flac")
 

@@ -72,7 +72,7 @@ FormatsOption = Annotated[
         "--formats",
         metavar="LIST",
         help="What to write: m4b, mp3, opus and flac (folders of chapters), srt, vtt, lrc, "
-        "elrc. By default m4b,srt,vtt.",
+        "elrc, epub (the book itself with the narration in it). By default m4b,srt,vtt.",
         rich_help_panel="What",
     ),
 ]

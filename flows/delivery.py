@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from tasks.credits import chapter_title
 from tasks.master import BookLevel, Mastering, Stretch, book_level
 from tasks.measure import measure_delivered
 from tasks.names import file_stem
+from tasks.overlay_book import NarratedChapter, NarratedLine, overlay_book
 from tasks.package import Packed, m4b_marks, package_m4b
 from tasks.plan import Utterance
 from tasks.read_book import Book
@@ -28,10 +30,12 @@ from tasks.report import (
     FileReport,
     IncompleteTake,
     Mastered,
+    ReadAlong,
     Run,
     build_report,
     delivered_before,
     plain,
+    read_along_before,
     write_report,
 )
 from tasks.report_html import Picture, write_page
@@ -61,6 +65,7 @@ class Narration:
     "name" among it."""
 
     book: Book
+    source: Path  # the book's file
     title: str
     utterances: dict[int, list[Utterance]]  # by chapter number
     sample_rate: int
@@ -125,6 +130,7 @@ class _Delivery:
         self._files: list[FileReport] = []
         self._made: list[str] = []
         self._pictures: list[Picture] = []
+        self._read_along: ReadAlong | None = None
 
     def made(self, run: Callable[[], Run]) -> Delivered:
         level = self._measure()
@@ -144,6 +150,8 @@ class _Delivery:
                 paths.append(self._package_chapters(kind, files, hashes))
         self._remove_what_is_past()
         self._subtitles(files)
+        if "epub" in self._output.formats:
+            self._read_along = self._bind(files, hashes)
         if self._cover:
             write_bytes(self._out / f"cover{self._cover.suffix}", self._cover.data)
         if self._output.layout == "audiobookshelf":
@@ -151,6 +159,8 @@ class _Delivery:
         report = plain(self._built(level, run()))
         write_report(report, self._report)
         write_page(report, self._pictures, self._report.with_suffix(".html"))
+        if self._read_along:
+            paths.append(self._path(".epub"))
         return Delivered(
             tuple(paths),
             sum(chapter.audio.seconds for chapter in self._chapters),
@@ -264,6 +274,59 @@ class _Delivery:
         )
         return packed
 
+    def _bind(self, files: Sequence[ChapterFile], hashes: Mapping[Path, str]) -> ReadAlong:
+        """Writes the read-along book, unless the very same lies there. Its sound is made for it
+        alone: small, and of a kind that every reader plays."""
+        self._progress.stage("Writing the read-along book")
+        narration, path = self._narration, self._path(".epub")
+        stretches = [(file.part.title, file.stretch) for file in files]
+        source = {"source": hash_bytes(narration.source.read_bytes())}
+        key = self._key("epub", stretches, hashes, source)
+        before = read_along_before(self._report)
+        if before and before.key == key and before.sha256 == _hash(path):
+            return before
+        named = {(one.chapter, one.index): one for one in self._utterances()}
+        rate, done = narration.sample_rate, 0
+        total = sum(file.stretch.samples for file in files)
+        narrated: list[NarratedChapter] = []
+        with TemporaryDirectory(prefix=".voxloom-", dir=self._out) as folder:
+            for file in files:
+
+                def report(share: float, done: int = done, file: ChapterFile = file) -> None:
+                    self._progress.fraction((done + share * file.stretch.samples) / total)
+
+                packed = package_chapter(
+                    file,
+                    "epub",
+                    sample_rate=rate,
+                    mastering=self._mastering,
+                    tags=self._tags,
+                    cover=None,
+                    out=Path(folder) / f"{file.part.number}.mp3",
+                    on_progress=report,
+                )
+                lines = tuple(
+                    NarratedLine(named[one.chapter, one.index], one.start / rate, one.end / rate)
+                    for one in file.spans
+                )
+                narrated.append(
+                    NarratedChapter(
+                        file.part.number, packed.path, "audio/mpeg", packed.seconds, lines
+                    )
+                )
+                done += file.stretch.samples
+            made = overlay_book(
+                narration.source,
+                narration.book,
+                narrated,
+                narration.voice["name"],
+                self._tags.notice,
+                path,
+            )
+        self._made.append(path.name)
+        facts = made.pages, made.lines, made.seconds, made.warnings
+        return ReadAlong(path.name, key, _hash(path), *facts)
+
     def _remove_what_is_past(self) -> None:
         """Removes the audio files of an earlier delivery that are none of this one's though of its
         formats, with their text, unless somebody changed them."""
@@ -346,8 +409,9 @@ class _Delivery:
             ),
             files=self._files,
             files_made=self._made,
-            warnings=warnings,
+            warnings=[*warnings, *(self._read_along.warnings if self._read_along else ())],
             run=run,
+            read_along=self._read_along,
         )
 
     def _key(

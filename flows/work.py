@@ -32,6 +32,7 @@ from tasks.credits import credit_chapters
 from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine
 from tasks.gate import Gate
 from tasks.lexicon import find_lexicon
+from tasks.overlay_book import check_source
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Book, read_book, select_chapters
 from tasks.render import Line, render_takes
@@ -77,6 +78,8 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     )
     guess = round(characters * PHONES_PER_CHARACTER)
     progress.expect(guess, guess)
+    if "epub" in order.presets.output.formats:
+        check_source(order.book)
     library = Library(order.settings.voices)
     voices = find_voices(order.voice, library)
     cast = load_cast(order.cast) if order.cast else None
@@ -117,7 +120,9 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
                 f"There are no spoken credits: they are made in English, not {language}."
             )
         for number, credit in said.items():
-            chapters[number] = plan_chapter(number, credit, pauses, language, order.model.reading)
+            chapters[number] = plan_chapter(
+                number, credit, pauses, language, order.model.reading, lexicon=lexicon
+            )
         chapters = dict(sorted(chapters.items()))
     return Plan(book, language, voices, chapters, tuple(dict.fromkeys(warnings)), speakers)
 
@@ -255,6 +260,7 @@ class Work:
             remember_speed(self._order.settings, self._progress.pace.measured)
         narration = Narration(
             book=self.plan.book,
+            source=self._order.book,
             title=self.title,
             utterances=self.plan.chapters,
             sample_rate=self._engine.sample_rate,

@@ -45,6 +45,10 @@ ENCODERS = {
     ),
     "opus": Encoder(48_000, ("-c:a", "libopus", "-b:a", "48k", "-vbr", "on", "-f", "ogg")),
     "flac": Encoder(44_100, ("-c:a", "flac", "-sample_fmt", "s16", "-f", "flac")),
+    # Inside a read-along book: every reader plays MP3, and 20 hours of it stay under 600 MB.
+    "epub": Encoder(
+        44_100, ("-c:a", "libmp3lame", "-b:a", "64k", "-id3v2_version", "0", "-f", "mp3")
+    ),
 }
 
 
@@ -99,7 +103,8 @@ def package_chapter(
     out: Path,
     on_progress: Progress | None = None,
 ) -> Packed:
-    """Writes one file, `kind` "mp3", "opus" or "flac", tags it, decodes and measures it.
+    """Writes one file, `kind` "mp3", "opus", "flac", or "epub" for an MP3 that goes into a
+    read-along book, tags it, decodes and measures it.
 
     The same inputs give the same bytes. Raises `UserError` when the disk or ffmpeg refuses, or when
     the finished file does not play as long as it should; `out` is then what it was before.
@@ -122,7 +127,7 @@ def package_chapter(
                     [file.stretch], sample_rate, lambda done: report(ENCODING_SHARE * done)
                 ),
             )
-        if kind == "mp3":
+        if kind in ("mp3", "epub"):
             write_id3_tags(part, tags, file.part, cover)
         else:
             write_vorbis_comments(part, kind, tags, file.part, cover)

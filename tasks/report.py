@@ -62,6 +62,20 @@ class FileReport:
 
 
 @dataclass(frozen=True)
+class ReadAlong:
+    """A delivered read-along book: its path relative to the report, what decided its bytes, how
+    many pages are narrated and how many lines are shown while they are heard."""
+
+    path: str
+    key: str
+    sha256: str
+    pages: int
+    lines: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Run:
     """What differs from run to run though the audiobook is the same."""
 
@@ -94,6 +108,7 @@ def build_report(
     files_made: Sequence[str],
     warnings: Sequence[str],
     run: Run,
+    read_along: ReadAlong | None = None,
 ) -> dict[str, Any]:
     """The report as JSON values. All but the section `run` depends on the work alone.
 
@@ -129,6 +144,7 @@ def build_report(
             "trims_db": list(mastered.level.trims_db),
         },
         "verdict": summary(mastered.preset, files),
+        "read_along": asdict(read_along) if read_along else None,
         "files": [asdict(file) | {"passed": file.passed} for file in files],
         "warnings": list(warnings),
         "run": asdict(run)
@@ -171,6 +187,15 @@ def delivered_before(report: Path) -> dict[str, tuple[str, str]]:
         }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def read_along_before(report: Path) -> ReadAlong | None:
+    """The read-along book of an earlier report; None where it has none, or can't be read."""
+    try:
+        told = json.loads(report.read_text(encoding="utf-8"))["read_along"]
+        return ReadAlong(**told | {"warnings": tuple(told["warnings"])}) if told else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _inside(path: str) -> bool:

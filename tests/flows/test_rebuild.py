@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from configs.errors import UserError
+from configs.presets import load_presets
 from flows import audiobook
 from flows.orders import Order, last_order
 from flows.redo_cli import line_at, line_of
@@ -21,6 +22,7 @@ from model.engine import Engine
 from storage.derived import DerivedFiles
 from storage.runs import Runs
 from tasks.changes import count_reasons
+from tasks.overlay_check import check_overlays
 from tasks.redone import FILE, Redone, load_redone, save_redone
 from tasks.voices import AskedVoice
 from tests.flows.test_audiobook import order_for, work_on
@@ -175,6 +177,31 @@ def test_a_speaker_of_the_cast_has_a_voice_of_their_own(order, sample, tmp_path,
     assert keys[2] in {line.key for line in alone.script}, "a voice is the same in every part"
 
 
+def test_the_book_itself_can_hold_the_narration(order):
+    order = replace(order, presets=load_presets(output={"formats": ("m4b", "epub")}))
+    deliver(order)
+    (path,) = order.out.glob("*.epub")
+    assert check_overlays(order.book, path) == []
+    told = report(order)["read_along"]
+    assert (told["path"], told["pages"], told["lines"]) == (path.name, 2, 14)
+    before = path.stat().st_mtime_ns
+    deliver(order)
+    assert path.stat().st_mtime_ns == before, "what is the same is not written again"
+    assert report(order)["read_along"] == told
+    rewrite(order.book, "dog barked somewhere behind the mill in part 2", "cat barked in part 2")
+    deliver(order)
+    assert report(order)["read_along"]["sha256"] != told["sha256"]
+    assert check_overlays(order.book, path) == []
+
+
+def test_a_book_that_can_not_hold_it_is_refused_before_anything_is_spoken(order, tmp_path):
+    book = tmp_path / "plain.txt"
+    book.write_text("It was late and cold.")
+    presets = load_presets(output={"formats": ("epub",)})
+    with pytest.raises(UserError, match="EPUB"):
+        work_on(replace(order, book=book, presets=presets), Engine.debug())
+
+
 @pytest.fixture
 def plain_flow(monkeypatch):
     """Commands make audiobooks without Prefect; the works that they did."""
@@ -305,6 +332,7 @@ import numpy as np
 from storage.derived import DerivedFiles
 from tasks.assemble import assemble_chapter
 from tasks.plan import Utterance
+from tasks.overlay_check import check_overlays
 from tasks.redone import Redone, save_redone
 folder, out = map(Path, sys.argv[1:])
 lines = [Utterance(0, n, "x", ("AA1",), "en", 0.2, "paragraph") for n in range(40)]
