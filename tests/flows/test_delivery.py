@@ -60,7 +60,8 @@ def delivered(
     folder: Path, chapters: list[AssembledChapter], book: Book = BOOK, **output: Any
 ) -> tuple[Delivered, dict[str, Any]]:
     narration = Narration(
-        book, Path("book.txt"), book.title, {one.number: [utterance(one.number)] for one in chapters}, RATE,
+        book, Path("book.txt"), book.title,
+        {one.number: [utterance(one.number)] for one in chapters}, RATE,
         {"name": "Eve", "content_hash": "ab", "prompt": ""},
         {"name": "mini 1", "content_hash": "cd"}, ("A warning.",),
     )  # fmt: skip
