@@ -84,6 +84,8 @@ def test_what_it_says(tmp_path: Path) -> None:
         "wall_seconds": 60.0,
         "made": 2,
         "reused": 3,
+        "why": {},
+        "verdicts": {},
         "real_time_factor": 0.5,
         "files_made": ["Alice.m4b"],
     }
