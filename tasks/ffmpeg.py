@@ -16,7 +16,7 @@ import imageio_ffmpeg
 
 from configs.errors import UserError
 
-# What the mastering and packing steps use; an ffmpeg on the PATH must have all of it.
+# What the mastering and packing steps use.
 _NEEDED = {
     "-encoders": ("aac", "flac", "libmp3lame", "libopus", "pcm_f32le"),
     "-filters": ("alimiter", "ametadata", "aresample", "ebur128"),
@@ -40,17 +40,19 @@ class FfmpegError(Exception):
 
 @cache
 def ffmpeg_path() -> Path:
-    """The ffmpeg to use: the one on the PATH if it has what is needed, else the wheel's."""
-    on_path = shutil.which("ffmpeg")
-    if on_path and _has_what_is_needed(on_path):
-        return Path(on_path)
+    """The ffmpeg to use: the wheel's, so that the same version makes the same bytes wherever it
+    runs; where the wheel brings none, one on the PATH that has what is needed."""
     try:
-        return Path(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
+        found = imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        found = shutil.which("ffmpeg") or ""
+    if not found or not _has_what_is_needed(found):
         raise UserError(
-            "ffmpeg was not found: reinstall the package imageio-ffmpeg, which brings one, or "
-            "install ffmpeg so that it is on the PATH."
-        ) from error
+            f"{found or 'ffmpeg'} {'lacks what is needed' if found else 'was not found'}: "
+            "reinstall the package imageio-ffmpeg, which brings one, or put ffmpeg 6 or younger, "
+            "with libmp3lame and libopus, on the PATH."
+        )
+    return Path(found)
 
 
 def input_arguments(path: Path, formats: str | None = None) -> list[str]:
@@ -128,8 +130,10 @@ def _has_what_is_needed(program: str) -> bool:
         found = _answer(program, listing)
         if not all(re.search(rf"^ *\S+ +{name}\b", found, re.MULTILINE) for name in names):
             return False
-    # Old versions of the limiter shift the sound by its look-ahead and cannot make up for it.
-    return "latency" in _answer(program, "-h", "filter=alimiter")
+    # Old versions of the limiter shift the sound by its look-ahead and cannot make up for it; old
+    # meters can't be quiet.
+    options = {"alimiter": "latency", "ebur128": "quiet"}
+    return all(word in _answer(program, "-h", f"filter={name}") for name, word in options.items())
 
 
 def _answer(program: str, *arguments: str) -> str:

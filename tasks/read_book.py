@@ -309,7 +309,10 @@ def _chapters(
     left_out: Sequence[LeftOut],
 ) -> tuple[Chapter, ...]:
     sections = enumerate(division.sections, start=1)
-    chapters = tuple(_chapter(section, number, notes, reading) for number, section in sections)
+    told: set[Place] = set()
+    chapters = tuple(
+        _chapter(section, number, notes, reading, told) for number, section in sections
+    )
     if not chapters:
         if any(one.reason == DESCRIPTIONS for one in left_out):
             raise UserError(
@@ -340,11 +343,15 @@ def _untold(division: Division, notes: Mapping[Place, Sequence[Passage]]) -> Ite
 
 
 def _chapter(
-    section: Section, number: int, notes: Mapping[Place, Sequence[Passage]], reading: Reading
+    section: Section,
+    number: int,
+    notes: Mapping[Place, Sequence[Passage]],
+    reading: Reading,
+    told: set[Place],
 ) -> Chapter:
-    """A chapter with the notes that it refers to, each once, where `reading` wants them."""
+    """A chapter with the notes that it refers to and no chapter before it has `told`, where
+    `reading` wants them."""
     blocks: list[Block] = []
-    told: set[Place] = set()
     held: list[Block] = []
     for passage in section.passages:
         blocks.append(_block(passage))

@@ -219,6 +219,7 @@ def stamps(work: Path) -> dict[Path, int]:
 
 
 FLOW = """
+import os
 import sys
 from dataclasses import replace
 from flows import cli, clone_work
@@ -229,6 +230,11 @@ voice_measures.find_spec = lambda name: None
 whole = clone_work.tuning_options
 clone_work.tuning_options = lambda method: replace(whole(method), steps=40, rate=3e-3)
 clone_work.load_voice_model = lambda model, threads: random_model(0)
+if "LINGER" in os.environ:  # after the first checkpoint, so that Ctrl-C surely comes before the end
+    import time
+    from model.tuning.loop import Checkpoint
+    write = Checkpoint.write
+    Checkpoint.write = lambda *given: (write(*given), time.sleep(60))
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -237,18 +243,19 @@ sys.exit(cli.main(sys.argv[1:]))
 def test_the_command_stops_at_ctrl_c_and_goes_on(recording, settings, root):
     arguments = ["clone", "ada", recording, "--consent", CONSENT, "--minutes-at-most", "1"]
 
-    def start() -> subprocess.Popen[str]:
+    def start(**environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-c", FLOW, *map(str, arguments)],
             cwd=root,
-            env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"},  # must not be used
+            # that API must not be used
+            env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"} | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    stopped = start()
+    stopped = start(LINGER="1")
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and stopped.poll() is None:
         if list(settings.work.glob("clone-*/tuning.checkpoint")):

@@ -9,6 +9,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
+from configs.errors import UserError
 from tasks.ffmpeg import FfmpegError, ffmpeg_path, input_arguments, run_ffmpeg
 
 SECOND_OF_SILENCE = bytes(2 * 8_000)
@@ -29,23 +30,45 @@ def program(folder: Path, script: str) -> Path:
     return path
 
 
+@pytest.fixture
+def no_wheel(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """imageio-ffmpeg brings no program for this machine; the one that it has brought."""
+    wheels = Path(imageio_ffmpeg.get_ffmpeg_exe())
+
+    def none() -> str:
+        raise RuntimeError("No ffmpeg exe could be found")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none)
+    return wheels
+
+
 @pytest.mark.usefixtures("fresh_search")
-def test_the_one_on_the_path_is_used_if_it_has_all(
+def test_the_wheels_is_used_whatever_is_on_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = program(tmp_path, f'exec "{imageio_ffmpeg.get_ffmpeg_exe()}" "$@"')
+    program(tmp_path, f'exec "{imageio_ffmpeg.get_ffmpeg_exe()}" "$@"')
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert ffmpeg_path() == Path(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+@pytest.mark.usefixtures("fresh_search")
+def test_without_a_wheel_the_one_on_the_path_is_used_if_it_has_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_wheel: Path
+) -> None:
+    own = program(tmp_path, f'exec "{no_wheel}" "$@"')
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert ffmpeg_path() == own
 
 
-@pytest.mark.usefixtures("fresh_search")
+@pytest.mark.usefixtures("fresh_search", "no_wheel")
 @pytest.mark.parametrize("script", ["echo ' A..... aac  AAC'", "exit 1", "kill -9 $$"])
-def test_a_poor_one_on_the_path_is_passed_over(
+def test_a_poor_one_on_the_path_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     program(tmp_path, script)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert ffmpeg_path() == Path(imageio_ffmpeg.get_ffmpeg_exe())
+    with pytest.raises(UserError, match="lacks what is needed"):
+        ffmpeg_path()
 
 
 def test_feeding_and_progress(tmp_path: Path) -> None:
