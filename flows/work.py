@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,9 +120,10 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
                 f"There are no spoken credits: they are made in English, not {language}."
             )
         for number, credit in said.items():
-            chapters[number] = plan_chapter(
+            spoken = plan_chapter(
                 number, credit, pauses, language, order.model.reading, lexicon=lexicon
             )
+            chapters[number] = [replace(line, block=-1) for line in spoken]
         chapters = dict(sorted(chapters.items()))
     return Plan(book, language, voices, chapters, tuple(dict.fromkeys(warnings)), speakers)
 

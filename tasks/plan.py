@@ -63,9 +63,9 @@ class Utterance:
 
     `chapter` and `index` count from 0, `pause_after` is in seconds, `kind` is that of its block:
     "heading", "paragraph", "verse" or "note". `text` are the characters from `start` on of block
-    number `block` of the chapter; -1 is the chapter's title where no block says it. The phones of
-    all `tokens` together are the first of `phones`, after which a mark may stand that was added.
-    `speaker` is "" for the narrator.
+    number `block` of the chapter; -1 is what the book does not print there (its title, or credits).
+    The phones of all `tokens` together are the first of `phones`, after which a mark may stand that
+    was added. `speaker` is "" for the narrator.
     """
 
     chapter: int

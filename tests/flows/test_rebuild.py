@@ -178,7 +178,8 @@ def test_a_speaker_of_the_cast_has_a_voice_of_their_own(order, sample, tmp_path,
 
 
 def test_the_book_itself_can_hold_the_narration(order):
-    order = replace(order, presets=load_presets(output={"formats": ("m4b", "epub")}))
+    output = {"formats": ("m4b", "epub"), "credits": True}
+    order = replace(order, presets=load_presets(output=output))
     deliver(order)
     (path,) = order.out.glob("*.epub")
     assert check_overlays(order.book, path) == []
