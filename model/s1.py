@@ -7,10 +7,11 @@ begin token, and the end token is the last class.
 
 Models whose training showed some heads which phone comes next (`guided_heads`) are held to the text
 as they speak. These heads may stay at their phone or go on to the next, or over a mark to the one
-behind it, and the end may come only where the text does: the window over the attention is that of
-W. Ping et al., "Deep Voice 3" (2018). And tokens are the likelier the oftener they were this phone
-in the training speech, a shallow fusion (C. Gulcehre et al., 2015) with a table in the place of a
-language model. Without both, sampled tokens now and then leap over words.
+behind it, and further where they have stayed for long; and the end may come only where the text
+does: the window over the attention is that of W. Ping et al., "Deep Voice 3" (2018). And tokens are
+the likelier the oftener they were this phone in the training speech, a shallow fusion (C. Gulcehre
+et al., 2015) with a table in the place of a language model. Without both, sampled tokens now and
+then leap over words.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ FUSION = 0.6
 """Weight of the table's logarithms beside the logits."""
 RARE = 0.01
 """Added to the table's probabilities: a token that never was this phone may still be said."""
+LINGERED = 4
+"""Tokens at one phone, each time after which the next choice may reach one phone further: quick
+sounds have less than a token, and who fell behind the text must catch up."""
 ENDING = 2
 """Phones at whose beginning the end may come: the last sound and the mark after it."""
 
@@ -174,7 +178,8 @@ class Cache:
 
     `lengths` (slots) counts the positions that hold something; everything behind them is garbage
     that is never seen. `texts` (slots) counts the phones among them, `sounds` (slots, capacity) are
-    their classes, `reading` (slots) is the phone that guided attention has come to.
+    their classes, `reading` (slots) is the phone that guided attention has come to, `stayed`
+    (slots) for how many tokens it has been there.
     """
 
     keys: list[Tensor]
@@ -183,10 +188,12 @@ class Cache:
     texts: Tensor
     sounds: Tensor
     reading: Tensor
+    stayed: Tensor
 
     def free(self, slot: int) -> None:
         """Nothing is in this slot any more."""
-        self.lengths[slot], self.texts[slot], self.reading[slot] = 0, 1, 0
+        self.lengths[slot], self.texts[slot] = 0, 1
+        self.reading[slot], self.stayed[slot] = 0, 0
 
 
 class Text2SemanticDecoder(nn.Module):
@@ -284,7 +291,7 @@ class Text2SemanticDecoder(nn.Module):
 
         none = torch.zeros(slots, dtype=torch.long, device=weight.device)
         sounds = none[:, None].repeat(1, capacity + 2)
-        return Cache(empty(), empty(), none, none + 1, sounds, none.clone())
+        return Cache(empty(), empty(), none, none + 1, sounds, none.clone(), none.clone())
 
     def prefill(
         self, cache: Cache, slot: int, phones: Tensor, prompt: Tensor, bert: Tensor | None = None
@@ -298,7 +305,7 @@ class Text2SemanticDecoder(nn.Module):
         place = torch.arange(text + time, device=phones.device)
         mask = (place < text) | ((place >= text) & (place <= place[:, None]))
         bias = _bias(mask[None, None])
-        cache.reading[slot] = 0
+        cache.reading[slot], cache.stayed[slot] = 0, 0
         cache.sounds[slot, :text] = self.sound_of[phones]
         for number, layer in enumerate(self.h):
             if time and self.config.held and number == self.config.guided_layer:
@@ -347,10 +354,13 @@ class Text2SemanticDecoder(nn.Module):
         here = cache.reading[:, None]
         following = cache.sounds.gather(1, here + 1)
         furthest = torch.where(following == SILENT, here + 2, here + 1)
+        furthest = furthest + cache.stayed[:, None] // LINGERED
         open_to = (place >= here) & (place <= furthest) & (place < cache.texts[:, None])
         guided = scores[:, : self.config.guided_heads]
         guided.masked_fill_(~open_to[:, None, None], float("-inf"))
-        cache.reading = guided[:, 0, 0].argmax(1)
+        chosen = guided[:, 0, 0].argmax(1)
+        cache.stayed = torch.where(chosen == cache.reading, cache.stayed + 1, 0)
+        cache.reading = chosen
         now = scores.new_zeros(slots, len(PHONES))
         return now.scatter_add(1, cache.sounds[:, :reach], guided[:, 0, 0].softmax(1))
 

@@ -234,7 +234,7 @@ if "LINGER" in os.environ:  # after the first checkpoint, so that Ctrl-C surely 
     import time
     from model.tuning.loop import Checkpoint
     write = Checkpoint.write
-    Checkpoint.write = lambda *given: (write(*given), time.sleep(60))
+    Checkpoint.write = lambda *given: (write(*given), time.sleep(3))
 sys.exit(cli.main(sys.argv[1:]))
 """
 
