@@ -90,3 +90,5 @@ class Book:
     cover_type: str
     warnings: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    series: str = ""
+    series_part: str = ""

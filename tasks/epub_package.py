@@ -67,6 +67,8 @@ class Package:
     publisher: str
     date: str
     description: str
+    series: str
+    series_part: str
     spine: tuple[SpineEntry, ...]
     items: tuple[Item, ...]
     nav: Item | None
@@ -329,7 +331,22 @@ def _metadata(book: epub.EpubBook, root: etree._Element) -> dict[str, Any]:
         "publisher": first_of("publisher"),
         "date": first_of("date", ("event", "publication")),
         "description": fold("".join(description.itertext())),
+        **_series(book, refined),
     }
+
+
+def _series(book: epub.EpubBook, refined: dict[str, list[tuple[str, str]]]) -> dict[str, str]:
+    """The series that the book belongs to and its number in it: as EPUB 3 says it, else Calibre."""
+    metas = _values(book, OPF, "meta")
+    for value, fields in metas:
+        told = dict(refined.get(fields.get("id", ""), []))
+        collection = fields.get("property") == "belongs-to-collection" and fold(value)
+        if collection and told.get("collection-type", "series") == "series":
+            return {"series": collection, "series_part": told.get("group-position", "")}
+    calibre = {fields.get("name", ""): fold(fields.get("content")) for _, fields in metas}
+    part = calibre.get("calibre:series_index", "").removesuffix(".0")
+    series = calibre.get("calibre:series", "")
+    return {"series": series, "series_part": part if series else ""}
 
 
 def find_cover(archive: Archive, package: Package) -> tuple[bytes | None, str]:

@@ -88,6 +88,8 @@ def _read_epub(path: Path, reading: Reading) -> Book:
         cover_type=cover_type,
         warnings=tuple(dict.fromkeys(warnings)),
         left_out=left_out,
+        series=package.series,
+        series_part=package.series_part,
     )
 
 

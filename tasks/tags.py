@@ -101,8 +101,8 @@ def book_tags(book: "Book", otherwise: str, voice_name: str, model_name: str) ->
         identifier=_storable(book.identifier),
         model=_storable(model_name),
         notice=_storable(synthetic_notice(voice_name, model_name)),
-        series=clean_title(getattr(book, "series", "")),
-        series_part=clean_title(getattr(book, "series_part", "")),
+        series=clean_title(book.series),
+        series_part=clean_title(book.series_part),
     )
 
 

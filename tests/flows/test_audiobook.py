@@ -223,6 +223,23 @@ def test_the_order_says_what_of_the_book_is_read(sample, settings, tmp_path):
         assert [line.text for line in plan.chapters[0] if line.kind == "note"] == texts
 
 
+def test_a_cast_file_gives_quotations_their_voices(sample, settings, tmp_path):
+    book = tmp_path / "book.txt"
+    book.write_text("“Good morning to you all,” said Ann. It was late.\n\n“Who is there?”\n")
+    cast = tmp_path / "cast.yaml"
+    cast.write_text(f"voices: {{Ann: {sample.name}}}\n")
+    order = order_for(book, sample, tmp_path / "out", settings, cast=cast)
+    plan = plan_book(order, RunProgress(Console(quiet=True), 100.0))
+    spoken = [(line.speaker, line.text) for line in plan.chapters[0][1:]]  # without its title
+    assert spoken == [
+        ("Ann", "“Good morning to you all,”"),
+        ("", "said Ann. It was late."),
+        ("", "“Who is there?”"),
+    ]
+    assert list(plan.cast) == ["Ann"]
+    assert order_for(book, sample, tmp_path / "out", settings).cast is None
+
+
 def test_credits_are_planned_around_the_book(epub, sample, settings, tmp_path):
     progress = RunProgress(Console(quiet=True), 100.0)
     order = order_for(epub, sample, tmp_path / "out", settings, chapters="2")

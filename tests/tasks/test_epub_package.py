@@ -5,6 +5,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tasks.read_book import Book, read_book
 
 Epub = Callable[..., Path]
@@ -133,6 +135,30 @@ def test_metadata(epub: Epub) -> None:
     assert (book.title, book.authors) == ("The Title", ("Ann Author", "No Role"))
     assert (book.identifier, book.language, book.publisher) == ("urn:uuid:1", "de-AT", "House")
     assert (book.date, book.description) == ("1900-01-02", "About it. All.")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "series"),
+    [
+        (
+            '<meta property="belongs-to-collection" id="s">A\n Set</meta>'
+            '<meta refines="#s" property="collection-type">set</meta>'
+            '<meta property="belongs-to-collection" id="c">The Saga</meta>'
+            '<meta refines="#c" property="collection-type">series</meta>'
+            '<meta refines="#c" property="group-position">2</meta>',
+            ("The Saga", "2"),
+        ),
+        (
+            '<meta name="calibre:series" content="The Saga"/>'
+            '<meta name="calibre:series_index" content="3.0"/>',
+            ("The Saga", "3"),
+        ),
+        ('<meta name="calibre:series_index" content="1.0"/>', ("", "")),
+    ],
+)
+def test_series(epub: Epub, metadata: str, series: tuple[str, str]) -> None:
+    book = read_book(epub({"a.xhtml": PROSE}, metadata=metadata))
+    assert (book.series, book.series_part) == series
 
 
 def test_a_book_that_says_nothing_about_itself(epub: Epub) -> None:
