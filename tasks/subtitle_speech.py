@@ -1,0 +1,1 @@
+"""What of a subtitle is speech, and who says it."""
