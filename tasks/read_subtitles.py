@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.errors import UserError
-from tasks.dub_types import Repair, SubtitleCue, Subtitles
+from tasks.dub_types import Repair, Subtitles
 from tasks.subtitle_encoding import decode_subtitles
 from tasks.subtitle_formats import RawCue, format_of, read_ass, read_other, read_srt, read_vtt
-from tasks.subtitle_markup import plain_text, voices_of
+from tasks.subtitle_markup import voices_of
+from tasks.subtitle_speech import spoken
 from tasks.subtitle_times import mend_times
 
 MAX_BYTES = 32 << 20
@@ -45,22 +46,19 @@ def subtitles_of(
         raise UserError(f"{name} has no subtitles; give an SRT, WebVTT, ASS or SSA file.")
     if len(raw) > MAX_CUES:
         raise UserError(f"{name} has {len(raw):,} cues, more than {MAX_CUES:,}; cut it into parts.")
-    turns: list[RawCue] = []
-    for cue in raw:
-        turns += [
-            replace(cue, text=said, speaker=who or cue.speaker)
-            for who, said in voices_of(cue.text) or [("", "")]
-        ]
-    mended_cues, more = mend_times(turns)
-    cues = tuple(
-        SubtitleCue(
-            index, one.start_ms, one.end_ms, "" if one.why else " ".join(one.text.split()),
-            plain_text(one.text), one.speaker, one.number, one.why or ("" if one.text else "empty"),
-        )
-        for index, one in enumerate(mended_cues)
-    )
+    timed, more = mend_times([_plain(cue) for cue in raw])
+    cues = tuple(spoken(timed))
     repairs = [*(Repair(0, 0, what) for what in mended), *repairs, *more]
     return Subtitles(cues, tuple(repairs), kind, encoding, language or told)
+
+
+def _plain(cue: RawCue) -> RawCue:
+    """A cue without markup; voice tags are its speaker, or its voices if there are several."""
+    voices = voices_of(cue.text)
+    text = "\n".join(said for _, said in voices)
+    if len(voices) == 1:
+        return replace(cue, text=text, speaker=voices[0][0] or cue.speaker)
+    return replace(cue, text=text, voices=tuple(voices))
 
 
 def _content(path: Path) -> bytes:

@@ -37,7 +37,8 @@ _SSA_FIELDS = "Marked, Start, End, Style, Name, MarginL, MarginR, MarginV, Effec
 class RawCue:
     """A cue as its file has it: `text` with the markup of SRT and WebVTT, its lines split by "\\n".
 
-    `style` is an ASS event's; `why` says why it can't be speech, whatever its text.
+    `style` is an ASS event's; `voices` are speakers and what they say, where its markup tells of
+    several; `why` says why it can't be speech, whatever its text.
     """
 
     number: int
@@ -47,6 +48,7 @@ class RawCue:
     text: str
     speaker: str = ""
     style: str = ""
+    voices: tuple[tuple[str, str], ...] = ()
     why: str = ""
 
 
@@ -144,7 +146,7 @@ def read_ass(text: str, name: str) -> tuple[list[RawCue], list[Repair]]:
             start, end = max(0, start), max(0, end)
             repairs.append(Repair(number, line, _BEFORE))
         cues.append(
-            RawCue(number, line, start, end, shown, event.name.strip(), event.style.strip(), why)
+            RawCue(number, line, start, end, shown, event.name.strip(), event.style.strip(), why=why)
         )
     return cues, repairs
 

@@ -119,7 +119,7 @@ def _unrolled(cues: Sequence[RawCue], repairs: list[Repair]) -> Iterable[RawCue]
         what = "It shows the text of the one before again; only what is new counts."
         repairs.append(Repair(cue.number, cue.line, what))
         if new:
-            yield replace(cue, text=new)
+            yield replace(cue, text=new, voices=())
 
 
 def _shared(before: str, after: str) -> int:
