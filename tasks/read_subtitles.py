@@ -1,5 +1,6 @@
 """Reads a subtitle file, or the subtitles within a video, into cues to speak; tells what it mended."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,12 +29,12 @@ def read_subtitles(path: Path, track: int | None = None, language: str = "") -> 
 
 
 def subtitles_of(
-    name: str, text: str, encoding: str = "utf-8", mended: list[str] = [], language: str = ""
+    name: str, text: str, encoding: str = "utf-8", mended: Sequence[str] = (), language: str = ""
 ) -> Subtitles:
+    """The cues of a subtitle file's text, whatever format it is in; `mended` is what was done to
+    get the text. Raises UserError with one sentence, which names the file `name`."""
     kind = format_of(text)
     told = ""
-    if not text.strip():
-        raise UserError(f"{name} is empty.")
     if kind == "srt":
         raw, repairs = read_srt(text)
     elif kind == "vtt":
@@ -41,15 +42,16 @@ def subtitles_of(
     elif kind in {"ass", "ssa"}:
         raw, repairs = read_ass(text, kind)
     elif kind:
-        raw, repairs = read_other(text, kind)
+        raw, repairs = read_other(name, text, kind)
     else:
         raise UserError(f"{name} has no subtitles; give an SRT, WebVTT, ASS or SSA file.")
+    if not raw:
+        raise UserError(f"{name} has no subtitles in it.")
     if len(raw) > MAX_CUES:
         raise UserError(f"{name} has {len(raw):,} cues, more than {MAX_CUES:,}; cut it into parts.")
     timed, more = mend_times([_plain(cue) for cue in raw])
-    cues = tuple(spoken(timed))
     repairs = [*(Repair(0, 0, what) for what in mended), *repairs, *more]
-    return Subtitles(cues, tuple(repairs), kind, encoding, language or told)
+    return Subtitles(tuple(spoken(timed)), tuple(repairs), kind, encoding, language or told)
 
 
 def _plain(cue: RawCue) -> RawCue:

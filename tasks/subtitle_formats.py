@@ -204,15 +204,15 @@ def _ass_ms(text: str) -> int | None:
     return -time if match[1] else time
 
 
-def read_other(text: str, name: str) -> tuple[list[RawCue], list[Repair]]:
+def read_other(name: str, text: str, kind: str) -> tuple[list[RawCue], list[Repair]]:
     """The cues of a format that only pysubs2 knows. Raises UserError where it can't be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            document = pysubs2.SSAFile.from_string(text, format_=name)
+            document = pysubs2.SSAFile.from_string(text, format_=kind)
     except (Pysubs2Error, ParseError, NotImplementedError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"This {name} file can't be read ({error}); convert it to SRT, for example with "
+            f"{name} can't be read as {kind} ({error}); convert it to SRT, for example with "
             "SubtitleEdit."
         ) from error
     cues = [

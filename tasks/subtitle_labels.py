@@ -115,8 +115,9 @@ def collect(lines: Iterable[str], known: Iterable[str]) -> Evidence:
 
 
 def _decide(found: Evidence, spelled: dict[str, str]) -> None:
-    """Fills in which labels are names: those that need no other, then those that fit in."""
-    single = []
+    """Fills in which labels are names: those that need no other, then those written like them."""
+    single: list[tuple[str, tuple[bool, bool]]] = []
+    ways: set[tuple[bool, bool]] = set()
     found.names |= found.known - {""}
     for key, label in spelled.items():
         colons, brackets = found.colons[key], found.brackets[key]
@@ -124,22 +125,19 @@ def _decide(found: Evidence, spelled: dict[str, str]) -> None:
             continue
         if _NUMBERED.fullmatch(label):
             found.names.add(key)
-        elif is_sound(label) and not _is_role(label):
             continue
-        elif colons and _could_be(label, found):
-            surely = _in_capitals(label) and not found.mostly_capitals
-            if surely or colons + brackets > 1:
-                found.names.add(key)
-            else:
-                single.append(key)
-        elif brackets and _could_be(label, found):
-            short = len(label.split()) < 3 and not re.search(r"(?:ING|ED|S)$", label)
-            if brackets > 1 or (_in_capitals(label) and short and not found.mostly_capitals):
-                found.names.add(key)
-            else:
-                single.append(key)
-    if len(found.names) > 1:
-        found.names.update(single)
+        if (is_sound(label) and not _is_role(label)) or not _could_be(label, found):
+            continue
+        capitals = _in_capitals(label)
+        # In brackets, capitals may describe a sound.
+        short = len(label.split()) < 3 and not re.search(r"(?:ING|ED|S)$", label)
+        surely = capitals and not found.mostly_capitals and bool(colons or short)
+        if surely or colons + brackets > 1:
+            found.names.add(key)
+            ways.add((bool(colons), capitals))
+        else:
+            single.append((key, (bool(colons), capitals)))
+    found.names.update(key for key, way in single if way in ways)
 
 
 def _could_be(label: str, found: Evidence) -> bool:

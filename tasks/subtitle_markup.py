@@ -16,7 +16,7 @@ _READING = re.compile(r"<rt\b[^<>]*>[^<>]*(?:</rt>)?|<rp\b[^<>]*>[^<>]*(?:</rp>)
 _BREAK = re.compile(r"<br\s*/?>", re.I)
 _TAG = re.compile(
     r"</?(?:b|big|body|c|center|div|em|font|i|lang|p|ruby|rb|s|small|span|strike|strong|sub|sup|u|v)"
-    r"(?:[.\s/][^<>]*)?>|<\d[\d:.]*>|<!--[^<>]*-->",
+    r"(?:[.\s/][^<>]*)?>|<\d+:[\d:.]*>|<!--[^<>]*-->",
     re.I,
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")

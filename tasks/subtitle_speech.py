@@ -34,7 +34,7 @@ _GROUP = re.compile(
     r"|(?P<round>\((?P<e>(?:[^()]|\([^()]*\))*)\)|（(?P<f>[^（）]*)）)"
 )
 _STARS = re.compile(r"\*{1,2}([^*\n]{1,80})\*{1,2}")
-_ANGLES = re.compile(r"<([^<>\n]{1,80})>")
+_ANGLES = re.compile(r"<([^\W\d_][^<>\n]{0,80})>")
 _CJK = r"\u2e80-\u2fdf\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
 _IS_CJK = re.compile(f"[{_CJK}]")
 _CJK_BREAK = re.compile(f"(?<=[{_CJK}…])\n(?=[{_CJK}…])|(?<=[^\\W\\d_]-)\n(?=[^\\W\\d_A-Z])")
@@ -150,12 +150,13 @@ def _turns(
     for speaker, text in cue.voices or ((who, cue.text),):
         for dashed, lines in _dashed(_brackets_in_lines(text)):
             turns += _labelled(lines, speaker, dashed, evidence, titles)
-    named = []
-    for place, turn in enumerate(turns):
-        before = turns[place - 1] if place else None
-        if turn.dashed and not turn.speaker and before and not before.speaker:
-            # The one before is "" also where it is this one's opposite, named so just now.
-            turn = replace(turn, speaker="" if named[-1].speaker else OTHER)
+    named: list[_Turn] = []
+    before = None
+    for turn in turns:
+        if turn.text:
+            if turn.dashed and not turn.speaker and before == "":
+                turn = replace(turn, speaker=OTHER)
+            before = turn.speaker
         named.append(turn)
     return named
 
@@ -222,7 +223,7 @@ def _labelled(
                 parts.append((name, [], []))
             else:
                 parts[-1] = name, [], parts[-1][2]
-        clean, removed = _without_sounds(rest, evidence)
+        clean, removed = _without_sounds(rest, evidence, _open(parts))
         heard = heard or removed
         parts[-1][1].append(clean)
         parts[-1][2].append(shown)
@@ -290,14 +291,17 @@ def _is_sentence(text: str) -> bool:
     return len(words) > 2 and not text.isupper() and (ends or bool(_PERSON.search(text)))
 
 
-def _without_sounds(line: str, evidence: Evidence) -> tuple[str, bool]:
-    """A line without the brackets that hold no speech; and whether there were any."""
+def _without_sounds(line: str, evidence: Evidence, within: bool) -> tuple[str, bool]:
+    """A line without the brackets that hold no speech; and whether there were any.
+
+    `within`: the lines before end within a sentence.
+    """
     line = _READING.sub("", line)
     removed = False
 
     def drop(group: re.Match[str]) -> str:
         nonlocal removed
-        if _is_said(group, line, evidence):
+        if _is_said(group, line, evidence, within):
             return group[0] if group["round"] else f" {_inner(group)} "
         removed = True
         return _GONE
