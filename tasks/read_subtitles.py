@@ -6,14 +6,18 @@ from pathlib import Path
 
 from configs.errors import UserError
 from tasks.dub_types import Repair, Subtitles
-from tasks.subtitle_encoding import decode_subtitles
+from tasks.subtitle_encoding import decode_subtitles, is_text
 from tasks.subtitle_formats import RawCue, format_of, read_ass, read_other, read_srt, read_vtt
 from tasks.subtitle_markup import voices_of
 from tasks.subtitle_speech import spoken
+from tasks.subtitle_stream import LANGUAGES, choose_track, subtitle_tracks, track_text
 from tasks.subtitle_times import mend_times
 
 MAX_BYTES = 32 << 20
 MAX_CUES = 50_000
+_HEAD = 8192
+# Codes of languages that are words, too, with which a name may end.
+_WORDS = {"he", "id", "is", "it", "no"}
 
 
 def read_subtitles(path: Path, track: int | None = None, language: str = "") -> Subtitles:
@@ -23,9 +27,36 @@ def read_subtitles(path: Path, track: int | None = None, language: str = "") -> 
     the one it marks as its own). `language` (BCP 47) is the text's where it is known; it helps to
     tell old encodings apart. Raises UserError with one sentence for what can't be read.
     """
-    content = _content(path)
-    text, encoding, mended = decode_subtitles(path.name, content, language)
+    try:
+        with path.open("rb") as file:
+            text_within = is_text(file.read(_HEAD))
+        if text_within:
+            return _of_file(path, language)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}.") from error
+    chosen = choose_track(path.name, subtitle_tracks(path), track, language)
+    text, encoding, mended = decode_subtitles(path.name, track_text(path, chosen, MAX_BYTES))
+    return subtitles_of(path.name, text, encoding, mended, language or chosen.language)
+
+
+def _of_file(path: Path, language: str) -> Subtitles:
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path.name} is larger than any subtitle file.")
+    language = language or _language_of(path)
+    text, encoding, mended = decode_subtitles(path.name, path.read_bytes(), language)
     return subtitles_of(path.name, text, encoding, mended, language)
+
+
+def _language_of(path: Path) -> str:
+    """The language that a name such as `film.pt-BR.srt` tells, "" where it tells none."""
+    told = Path(path.stem).suffix.removeprefix(".").replace("_", "-").casefold()
+    code, dash, region = told.partition("-")
+    code = LANGUAGES.get(code, code)
+    if code not in LANGUAGES.values() or code in _WORDS:
+        return ""
+    return f"{code}{dash}{region.upper()}"
 
 
 def subtitles_of(
@@ -61,14 +92,3 @@ def _plain(cue: RawCue) -> RawCue:
     if len(voices) == 1:
         return replace(cue, text=text, speaker=voices[0][0] or cue.speaker)
     return replace(cue, text=text, voices=tuple(voices))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path.name} is larger than any subtitle file.")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}.") from error

@@ -17,8 +17,9 @@ _BOMS = (
 )
 # So many bytes tell how a file is encoded.
 _SAMPLE = 200_000
-# More zeros than this are no text.
+# With a larger share of zeros, or of control characters, it is no text.
 _ZEROS = 0.001
+_CONTROL_SHARE = 0.02
 # A file of UTF-8 with fewer broken bytes than this, of those that are not ASCII, is damaged UTF-8.
 _DAMAGED = 0.05
 # What is usual in a language is preferred where chardet finds it this likely, measured by its best.
@@ -89,6 +90,14 @@ def decode_subtitles(name: str, content: bytes, language: str = "") -> tuple[str
     raise UserError(
         f"{name} is no subtitle file that can be read; save it as UTF-8 with a text editor."
     )
+
+
+def is_text(head: bytes) -> bool:
+    """Whether the first bytes of a file may be those of a text, in whatever encoding."""
+    if head.startswith(tuple(mark for mark, _ in _BOMS)) or _by_zeros(head):
+        return True
+    odd = len(_CONTROLS.findall(head.decode("latin-1")))
+    return odd <= _CONTROL_SHARE * len(head)
 
 
 def _damaged(content: bytes, encoding: str, mended: list[str]) -> tuple[str, str, list[str]]:

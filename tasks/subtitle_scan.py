@@ -28,10 +28,10 @@ _TIME = (
 _ARROW = r"[ \t]{0,8}(?P<arrow>[-–—‐‑=~]{0,3}[ \t]?[-–—=]?[ \t]?>{1,2}|→|➔|⇒|[-–—]{1,3}|,)[ \t]{0,8}"
 _TIMING = re.compile(
     rf"[ \t]{{0,40}}(?:(?P<index>\d{{1,7}})[.)]?[ \t]{{1,4}})?{_TIME.format(1)}{_ARROW}"
-    rf"{_TIME.format(2)}(?!\d)(?P<rest>.*)"
+    rf"{_TIME.format(2)}(?:(?<=[.,]\d{{3}})(?!\d)|(?!\w))(?P<rest>.*)"
 )
-_FIRST_TIME = re.compile(rf"[ \t]{{0,40}}{_TIME.format(1)}(?!\d)")
-_EXACT = re.compile(r"\d{2,}:\d\d:\d\d,\d{3} --> \d{2,}:\d\d:\d\d,\d{3}")
+_FIRST_TIME = re.compile(rf"[ \t]{{0,40}}{_TIME.format(1)}[ \t]{{0,8}}-->[ \t]{{0,8}}\S*(?P<rest>.*)")
+_EXACT = re.compile(r"\d{2,}:[0-5]\d:[0-5]\d,\d{3} --> \d{2,}:[0-5]\d:[0-5]\d,\d{3}")
 # Coordinates and WebVTT's settings, which some converters leave after the times.
 _SETTINGS = re.compile(
     r"(?:[ \t]*(?:[XY][12]:[ \t]?\d+|(?:align|line|position|region|size|vertical):\S*))+[ \t]*$", re.I
@@ -89,10 +89,12 @@ def scan_cues(text: str) -> tuple[list[ScannedCue], list[Repair]]:
         if (timing := _timing(line)) is not None
     }
     starts = sorted(timings)
+    if not starts:
+        return [], []
     repairs: list[Repair] = []
     indices = _index_lines(lines, starts)
-    head_end = indices.get(starts[0], starts[0]) if starts else len(lines)
-    if starts and any(line.strip() for line in lines[:head_end]):
+    head_end = indices.get(starts[0], starts[0])
+    if any(line.strip() for line in lines[:head_end]):
         junk = next(line.strip() for line in lines[:head_end] if line.strip())
         repairs.append(Repair(0, 1, f"What is before the first cue was left out: {junk[:60]!r}."))
     cues: list[ScannedCue] = []
@@ -122,7 +124,7 @@ def scan_cues(text: str) -> tuple[list[ScannedCue], list[Repair]]:
         label = (index["label"] or "") if index else ""
         cues.append(ScannedCue(start + 1, begin, end, "\n".join(filter(None, kept)), label.strip()))
         repairs += [Repair(number, start + 1, what) for what in told]
-    if starts and not indices and not any(timing.index for timing in timings.values()):
+    if not indices and not any(timing.index for timing in timings.values()):
         repairs.append(Repair(0, starts[0] + 1, "The cues have no numbers."))
     return cues, repairs
 
@@ -150,7 +152,8 @@ def _timing(line: str) -> _Timing | None:
     if match and _means_times(match):
         return _read(line, plain, match)
     if "-->" in plain and (first := _FIRST_TIME.match(plain)):
-        return _Timing(clock_ms(first, 1), None, "", "", ("Its end can't be read.",))
+        rest = "" if _SETTINGS.match(first["rest"]) else first["rest"].strip()
+        return _Timing(clock_ms(first, 1), None, rest, "", ("Its end can't be read.",))
     if "-->" in plain and re.match(r"[ \t]*[-\d:.,]*[ \t]*-->[ \t]*[-\d:.,]*[ \t]*$", plain):
         return _Timing(None, None, "", "", ())
     return None
