@@ -1,6 +1,7 @@
 """Reads a subtitle file, or the subtitles within a video, into cues to speak; tells what it mended."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tasks.subtitle_times import mend_times
 
 MAX_BYTES = 32 << 20
 MAX_CUES = 50_000
+# The same repair of more cues than this is told once.
+MANY = 8
 _HEAD = 8192
 # Codes of languages that are words, too, with which a name may end.
 _WORDS = {"he", "id", "is", "it", "no"}
@@ -82,7 +85,22 @@ def subtitles_of(
         raise UserError(f"{name} has {len(raw):,} cues, more than {MAX_CUES:,}; cut it into parts.")
     timed, more = mend_times([_plain(cue) for cue in raw])
     repairs = [*(Repair(0, 0, what) for what in mended), *repairs, *more]
-    return Subtitles(tuple(spoken(timed)), tuple(repairs), kind, encoding, language or told)
+    return Subtitles(
+        tuple(spoken(timed)), tuple(_condensed(repairs)), kind, encoding, language or told
+    )
+
+
+def _condensed(repairs: Sequence[Repair]) -> Iterator[Repair]:
+    """Repairs with what was mended in many cues told once, at the first of them."""
+    counts = Counter(repair.what for repair in repairs)
+    told = set()
+    for repair in repairs:
+        count = counts[repair.what]
+        if count <= MANY:
+            yield repair
+        elif repair.what not in told:
+            told.add(repair.what)
+            yield replace(repair, what=f"{repair.what} So in {count} cues, of which this is one.")
 
 
 def _plain(cue: RawCue) -> RawCue:

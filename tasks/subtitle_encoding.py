@@ -85,7 +85,7 @@ def decode_subtitles(name: str, content: bytes, language: str = "") -> tuple[str
     broken, foreign = text.count("\ufffd"), len(_FOREIGN.findall(text))
     if not broken or broken <= max(1, _DAMAGED * foreign) < foreign:
         return _damaged(content, "utf-8", [])
-    for encoding in _candidates(content[:_SAMPLE], language.split("-")[0].lower()):
+    for encoding in _candidates(content, language.split("-")[0].lower()):
         return _damaged(content, encoding, [f"It is not UTF-8; {encoding} is what it looks like."])
     raise UserError(
         f"{name} is no subtitle file that can be read; save it as UTF-8 with a text editor."
@@ -104,9 +104,9 @@ def _damaged(content: bytes, encoding: str, mended: list[str]) -> tuple[str, str
     """Text without what could not be decoded and without control characters."""
     text = content.decode(encoding, errors="replace")
     if broken := text.count("\ufffd"):
-        mended = [*mended, f"{broken} characters that are not {encoding} were left out."]
+        mended = [*mended, f"Bytes that are not {encoding} were left out: {broken}."]
     if controls := len(_CONTROLS.findall(text)):
-        mended = [*mended, f"{controls} control characters were left out."]
+        mended = [*mended, f"Control characters were left out: {controls}."]
     return _CONTROLS.sub("", text.replace("\ufffd", "")), encoding, mended
 
 
@@ -116,14 +116,18 @@ def _by_zeros(content: bytes) -> str:
     pairs = len(sample) // 2
     first, second = sample[0::2].count(0), sample[1::2].count(0)
     if pairs and max(first, second) > 0.1 * pairs and min(first, second) < 0.01 * pairs:
-        return "utf-16-be" if first > second else "utf-16-le"
+        encoding = "utf-16-be" if first > second else "utf-16-le"
+        text = sample.decode(encoding, errors="replace")
+        return encoding if len(_WRONG.findall(text)) <= _CONTROL_SHARE * pairs else ""
     return ""
 
 
-def _candidates(sample: bytes, language: str) -> Iterator[str]:
-    """The encodings in which the sample is text that people write, the likeliest first."""
-    # A character must not be cut in two.
-    sample = sample[: sample.rfind(b"\n") + 1] or sample
+def _candidates(content: bytes, language: str) -> Iterator[str]:
+    """The encodings in which a file's first part is text that people write, the likeliest first."""
+    sample = content[:_SAMPLE]
+    if len(content) > _SAMPLE:
+        # A character must not be cut in two.
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
     lines = [line for line in sample.splitlines() if _not_ascii(line)]
     found = chardet.detect_all(
         b"\n".join(lines) or sample,

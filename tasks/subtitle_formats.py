@@ -18,6 +18,9 @@ from tasks.subtitle_scan import INVISIBLE, scan_cues, scan_srt
 LONGEST_EVENT = 10_000
 _VTT = re.compile(r"\s*WEBVTT(?:[ \t].*)?$", re.M)
 _VTT_LANGUAGE = re.compile(r"^Language:[ \t]*([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)[ \t]*$", re.M)
+# A file that has these and times with points is WebVTT, even without its first line.
+_VTT_PARTS = re.compile(r"^(?:STYLE|REGION|NOTE)[ \t]*$|^NOTE[ \t]|^::cue", re.M)
+_SRT_TIMING = re.compile(r"\d,\d{1,3}[ \t]*-->|\A(?:(?!-->).)*\Z", re.S)
 _VTT_BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t].*)?$")
 _ASS = re.compile(r"^\s*\[(?:Script Info|V4\+? Styles|Events)\]|^Dialogue:[ \t]*(?:\d|Marked)", re.M | re.I)
 _ASS_TIME = re.compile(r"\s*(-?)\s*(\d{1,9}):(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,9}))?\s*$")
@@ -56,7 +59,7 @@ def format_of(text: str) -> str:
     """The format of a subtitle file by its content: "srt", "vtt", "ass", "ssa", "sami", "ttml",
     "microdvd", "mpl2", "tmp"; "" for what is none."""
     head = text[:_HEAD]
-    if _VTT.match(head):
+    if _VTT.match(head) or (_VTT_PARTS.search(head) and not _SRT_TIMING.search(head)):
         return "vtt"
     if _SAMI.match(head):
         return "sami"
@@ -90,35 +93,38 @@ def read_srt(text: str) -> tuple[list[RawCue], list[Repair]]:
 def read_vtt(text: str) -> tuple[list[RawCue], list[Repair], str]:
     """The cues of WebVTT, what was mended, and the language that its header tells ("" for none)."""
     text = INVISIBLE.sub("", text).replace("\r\n", "\n").replace("\r", "\n").lstrip()
-    head = text.partition("\n\n")[0]
-    language = _VTT_LANGUAGE.search(head)
-    lines = text.split("\n")
-    cue_lines = [number for number, line in enumerate(_without_notes(lines), 1) if "-->" in line]
+    language = _VTT_LANGUAGE.search(text.partition("\n\n")[0])
+    told = language[1] if language else ""
+    lines = _without_notes(text.split("\n"))
+    # The scanner takes identifiers for text, so they must go before it counts as the file's reader.
+    above = {cue.line - 2 for cue in scan_cues("\n".join(lines))[0] if cue.line > 1}
+    for place in above:
+        if not place or not lines[place - 1].strip():
+            lines[place] = ""
+    scanned, repairs = scan_cues("\n".join(lines))
     try:
         captions = webvtt.from_string(text).captions
     except (MalformedFileError, MalformedCaptionError):
         captions = []
-    told = language[1] if language else ""
-    if len(captions) == len(cue_lines):
+    starts = [caption.start_time.in_milliseconds() for caption in captions]
+    if starts == [cue.start_ms for cue in scanned] and "-->" not in "".join(
+        cue.text for cue in scanned
+    ):
         cues = [
-            RawCue(
-                number,
-                line,
-                caption.start_time.in_milliseconds(),
-                caption.end_time.in_milliseconds(),
-                caption.raw_text,
+            RawCue(number, cue.line, start, caption.end_time.in_milliseconds(), caption.raw_text)
+            for number, (start, caption, cue) in enumerate(
+                zip(starts, captions, scanned, strict=True), start=1
             )
-            for number, (caption, line) in enumerate(zip(captions, cue_lines, strict=True), 1)
         ]
         return cues, [], told
-    # It drops what it can't read, so the tolerant scanner has to read such a file.
-    scanned, repairs = scan_cues("\n".join(_without_notes(lines)))
+    # webvtt-py drops what it can't read.
     found = [
         RawCue(number, cue.line, cue.start_ms, cue.end_ms, cue.text)
         for number, cue in enumerate(scanned, start=1)
     ]
     odd = Repair(0, 1, "It is not well-formed WebVTT; every timing line was read on its own.")
-    return found, [odd, *repairs], told
+    numbers = "The cues have no numbers."
+    return found, [odd, *(one for one in repairs if one.what != numbers)], told
 
 
 def read_ass(text: str, name: str) -> tuple[list[RawCue], list[Repair]]:

@@ -31,7 +31,11 @@ _TIMING = re.compile(
     rf"{_TIME.format(2)}(?:(?<=[.,]\d{{3}})(?!\d)|(?!\w))(?P<rest>.*)"
 )
 _FIRST_TIME = re.compile(rf"[ \t]{{0,40}}{_TIME.format(1)}[ \t]{{0,8}}-->[ \t]{{0,8}}\S*(?P<rest>.*)")
-_EXACT = re.compile(r"\d{2,}:[0-5]\d:[0-5]\d,\d{3} --> \d{2,}:[0-5]\d:[0-5]\d,\d{3}")
+_EXACT = re.compile(
+    r"\d{2,}:[0-5]\d:[0-5]\d,\d{3} --> \d{2,}:[0-5]\d:[0-5]\d,\d{3}"
+    # As WebVTT has them.
+    r"|(?:\d{2,}:)?[0-5]\d:[0-5]\d\.\d{3} --> (?:\d{2,}:)?[0-5]\d:[0-5]\d\.\d{3}"
+)
 # Coordinates and WebVTT's settings, which some converters leave after the times.
 _SETTINGS = re.compile(
     r"(?:[ \t]*(?:[XY][12]:[ \t]?\d+|(?:align|line|position|region|size|vertical):\S*))+[ \t]*$", re.I
@@ -182,7 +186,7 @@ def _read(line: str, plain: str, match: re.Match[str]) -> _Timing:
         repairs.append("Its number stood beside its times.")
     times = plain[: match.start("rest")].strip()
     if not _EXACT.fullmatch(times) and not match["index"]:
-        repairs.append(f"Its times are written oddly: {line.strip()[:60]!r}.")
+        repairs.append("Its times are written oddly.")
     return _Timing(
         clock_ms(match, 1), clock_ms(match, 2), rest.strip(), match["index"] or "", tuple(repairs)
     )

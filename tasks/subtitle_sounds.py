@@ -53,7 +53,7 @@ _MAKERS = re.compile(
     r"|improved|edited|adapted|created|uploaded)"
     r"(?:\s+(?:and|&)\s+\w+)?\s*(?:by|:)|untertitel(?:ung)?\s*(?:von|:|im auftrag)"
     r"|sous-titr\w*\s*(?:par|:|st')|subtítulos?\s*(?:por|de|:)|legendas?\s*(?:por|de|:)"
-    r"|traduc\w+\s*(?:por|:)|traduzione|sottotitoli|napisy|titulky|перевод\s*:|субтитры"
+    r"|traduc\w+\s*(?:por|:)|traduzione|sottotitoli|napisy|titulky|перевод\s*:|субтитры|превод|обрад[аи]|prevod|obrada|preuzeto"
     r"|字幕|翻译[:：]|翻譯[:：]|校对|時間軸|时间轴|자막",
     re.I,
 )

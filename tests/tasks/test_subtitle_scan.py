@@ -123,7 +123,7 @@ def test_what_others_lose_is_kept(text: str, expected: list[tuple[int, int, str]
         ),
         (
             WELL.replace("00:00:01", "00:00:61"),
-            "Its times are written oddly: '00:00:61,000 --> 00:00:02,000'.",
+            "Its times are written oddly.",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_what_is_mended_is_told(text: str, what: str) -> None:
 def test_a_repair_says_where() -> None:
     _, (repair,) = scan_cues(WELL.replace("04,000", "04"))
     assert (repair.number, repair.line) == (2, 6)
-    assert "00:00:04" in repair.what
+    assert repair.what == "Its times are written oddly."
 
 
 def test_the_document_is_pysrts() -> None:
@@ -187,13 +187,6 @@ def test_it_reads_what_pysrt_reads(cues: list[tuple[tuple[int, int], list[str]]]
 def test_no_word_is_lost_and_none_is_made(lines: list[str]) -> None:
     cues, repairs = scan_cues("\n".join(lines))
     words = [line for cue in cues for line in cue.text.split("\n") if line.startswith("x")]
-    begun = False
-    expected = []
-    for line in lines:
-        begun = begun or any(cue.line <= lines.index(line) + 1 for cue in cues)
-        if line.startswith("x"):
-            expected.append(line)
-    assert len(words) <= len(expected)
     first = cues[0].line - 1 if cues else len(lines)
     kept = [line for line in lines[first:] if line.startswith("x")]
     assert len(words) == len(kept)
