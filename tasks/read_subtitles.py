@@ -14,9 +14,12 @@ from tasks.subtitle_speech import spoken
 from tasks.subtitle_stream import LANGUAGES, choose_track, subtitle_tracks, track_text
 from tasks.subtitle_times import mend_times
 
+# What a file is called that is read as subtitles and not as a book.
+SUBTITLE_NAMES = {".ass", ".dfxp", ".sami", ".sbv", ".smi", ".srt", ".ssa", ".sub", ".ttml", ".vtt"}
+VIDEO_NAMES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm", ".wmv"}
 MAX_BYTES = 32 << 20
 MAX_CUES = 50_000
-# The same repair of more cues than this is told once.
+# What is mended more often than this is told once.
 MANY = 8
 _HEAD = 8192
 # Codes of languages that are words, too, with which a name may end.
@@ -92,15 +95,15 @@ def subtitles_of(
 
 def _condensed(repairs: Sequence[Repair]) -> Iterator[Repair]:
     """Repairs with what was mended in many cues told once, at the first of them."""
-    counts = Counter(repair.what for repair in repairs)
+    kinds = [repair.what.partition(";")[0] for repair in repairs]
+    counts = Counter(kinds)
     told = set()
-    for repair in repairs:
-        count = counts[repair.what]
-        if count <= MANY:
+    for kind, repair in zip(kinds, repairs, strict=True):
+        if counts[kind] <= MANY:
             yield repair
-        elif repair.what not in told:
-            told.add(repair.what)
-            yield replace(repair, what=f"{repair.what} So in {count} cues, of which this is one.")
+        elif kind not in told:
+            told.add(kind)
+            yield replace(repair, what=f"{repair.what} ({counts[kind]} times in all)")
 
 
 def _plain(cue: RawCue) -> RawCue:

@@ -22,14 +22,18 @@ _VTT_LANGUAGE = re.compile(r"^Language:[ \t]*([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})
 _VTT_PARTS = re.compile(r"^(?:STYLE|REGION|NOTE)[ \t]*$|^NOTE[ \t]|^::cue", re.M)
 _SRT_TIMING = re.compile(r"\d,\d{1,3}[ \t]*-->|\A(?:(?!-->).)*\Z", re.S)
 _VTT_BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t].*)?$")
-_ASS = re.compile(r"^\s*\[(?:Script Info|V4\+? Styles|Events)\]|^Dialogue:[ \t]*(?:\d|Marked)", re.M | re.I)
+_ASS = re.compile(
+    r"^\s*\[(?:Script Info|V4\+? Styles|Events)\]|^Dialogue:[ \t]*(?:\d|Marked)", re.M | re.I
+)
 _ASS_TIME = re.compile(r"\s*(-?)\s*(\d{1,9}):(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,9}))?\s*$")
 _SAMI = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?<SAMI\b", re.I)
 _TTML = re.compile(r"http://www\.w3\.org/(?:ns/ttml|200[46]/)|<(?:tt:)?tt[\s>]")
 _MICRODVD = re.compile(r"^\s*\{\d+\}\{\d+\}", re.M)
 _MPL2 = re.compile(r"^\s*\[\d+\]\s*\[\d+\]", re.M)
 _TMP = re.compile(r"^\s*\d{1,2}:\d\d:\d\d[:=]", re.M)
-_TIMING = re.compile(r"\d\s*-->\s*-?\d|^\s*\d{1,2}:\d\d:\d\d\.\d{3},\d{1,2}:\d\d:\d\d\.\d{3}\s*$", re.M)
+_TIMING = re.compile(
+    r"\d\s*-->\s*-?\d|^\s*\d{1,2}:\d\d:\d\d\.\d{3},\d{1,2}:\d\d:\d\d\.\d{3}\s*$", re.M
+)
 _HEAD = 20_000
 
 _ASS_FIELDS = "Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text"
@@ -66,7 +70,9 @@ def format_of(text: str) -> str:
     if _TTML.search(head):
         return "ttml"
     if _ASS.search(head):
-        return "ssa" if re.search(r"\[V4 Styles\]|^Dialogue:\s*Marked", head, re.M | re.I) else "ass"
+        return (
+            "ssa" if re.search(r"\[V4 Styles\]|^Dialogue:\s*Marked", head, re.M | re.I) else "ass"
+        )
     for name, pattern in (("microdvd", _MICRODVD), ("mpl2", _MPL2), ("tmp", _TMP)):
         if len(pattern.findall(head)) > len(_TIMING.findall(head)):
             return name
@@ -152,7 +158,9 @@ def read_ass(text: str, name: str) -> tuple[list[RawCue], list[Repair]]:
             start, end = max(0, start), max(0, end)
             repairs.append(Repair(number, line, _BEFORE))
         cues.append(
-            RawCue(number, line, start, end, shown, event.name.strip(), event.style.strip(), why=why)
+            RawCue(
+                number, line, start, end, shown, event.name.strip(), event.style.strip(), why=why
+            )
         )
     return cues, repairs
 
@@ -165,7 +173,9 @@ def _clean_events(
 ) -> tuple[list[tuple[int, str, int, int, str]], list[Repair]]:
     """Line, kind, start and end in ms, and the fields of each event in the order that pysubs2
     expects, with times that it can read."""
-    wanted = [one.strip().lower() for one in (_ASS_FIELDS if name == "ass" else _SSA_FIELDS).split(",")]
+    wanted = [
+        one.strip().lower() for one in (_ASS_FIELDS if name == "ass" else _SSA_FIELDS).split(",")
+    ]
     order = wanted
     found = []
     repairs = []
@@ -187,7 +197,9 @@ def _clean_events(
             number = len(found) + 1
             begin, end = times
             if "text" not in told:
-                repairs.append(Repair(0, line, f"A line without a text was left out: {row[:60]!r}."))
+                repairs.append(
+                    Repair(0, line, f"A line without a text was left out: {row[:60]!r}.")
+                )
                 continue
             if begin is None:
                 begin = found[-1][3] if found else 0
@@ -195,7 +207,7 @@ def _clean_events(
                 repairs.append(Repair(number, line, what))
             elif end is None:
                 repairs.append(Repair(number, line, "Its end can't be read."))
-            fields = [told.get(one, "") for one in wanted[3:-1]]
+            fields = ["0" if "margin" in one else told.get(one, "") for one in wanted[3:-1]]
             safe = ",".join(["0", "0:00:00.00", "0:00:00.00", *fields, told["text"]])
             found.append((line, kind, begin, begin if end is None else end, safe))
     return found, repairs
@@ -216,7 +228,14 @@ def read_other(name: str, text: str, kind: str) -> tuple[list[RawCue], list[Repa
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             document = pysubs2.SSAFile.from_string(text, format_=kind)
-    except (Pysubs2Error, ParseError, NotImplementedError, ValueError, KeyError, TypeError) as error:
+    except (
+        Pysubs2Error,
+        ParseError,
+        NotImplementedError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:
         raise UserError(
             f"{name} can't be read as {kind} ({error}); convert it to SRT, for example with "
             "SubtitleEdit."

@@ -24,37 +24,18 @@ _NUMBERED = re.compile(
     re.I,
 )
 _ROLES = set(
-    """
-    all announcer audience both boy brother captain caller child children clerk coach commentator
-    cop crowd dad daughter doctor driver everyone father female girl grandma grandpa guard guest
-    guy host interviewer interviewee journalist judge kid king lady machine major male man mom
-    mother narrator nurse officer operator pa person pilot priest president professor prince
-    princess queen radio recording reporter robot secretary sergeant singer sister soldier son
-    speaker student teacher tv voice waiter waitress wife witness woman women men young old
-    husband
-    """.split()
+    ["all", "announcer", "audience", "both", "boy", "brother", "captain", "caller", "child", "children", "clerk", "coach", "commentator", "cop", "crowd", "dad", "daughter", "doctor", "driver", "everyone", "father", "female", "girl", "grandma", "grandpa", "guard", "guest", "guy", "host", "interviewer", "interviewee", "journalist", "judge", "kid", "king", "lady", "machine", "major", "male", "man", "mom", "mother", "narrator", "nurse", "officer", "operator", "pa", "person", "pilot", "priest", "president", "professor", "prince", "princess", "queen", "radio", "recording", "reporter", "robot", "secretary", "sergeant", "singer", "sister", "soldier", "son", "speaker", "student", "teacher", "tv", "voice", "waiter", "waitress", "wife", "witness", "woman", "women", "men", "young", "old", "husband"]
 )
-_PARTICLES = set("al and bin da das de del der di dos du el en et la le of the und van von y и".split())
+_PARTICLES = set(
+    ["al", "and", "bin", "da", "das", "de", "del", "der", "di", "dos", "du", "el", "en", "et", "la", "le", "of", "the", "und", "van", "von", "y", "и"]
+)
 # Words before a colon that are said.
 _SAID = set(
-    """
-    a also alternatively answer answers aside attention because beware bonus breaking but caution
-    chapter conclusion correction danger date day definition disclaimer edit episode error example
-    examples fact false figure finally first fourth fun fyi here hint however idea imagine
-    important instead lesson level like look meaning meanwhile moral namely next no note notes
-    notice number oh ok okay one or p.s part plus point pro problem proof ps q question questions
-    quote reason remember reminder result rule scene second section sequence so solution source
-    spoiler step steps still stop subject summary task then theorem therefore third three time
-    tip title today topic translation true two update verse version warning well what why yes
-    you zero
-    achtung antwort beispiel erstens fazit frage hinweis regel schritt tipp warnung zweitens
-    astuce attention conclusion exemple question remarque réponse règle étape
-    advertencia consejo ejemplo nota paso pregunta regla respuesta resumen
-    важно вопрос внимание ответ пример совет шаг
-    例 例如 例えば 問 問題 问 问题 答 答案 注 注意 第一 第二 結論 结论 步骤
-    """.split()
+    ["a", "also", "alternatively", "answer", "answers", "aside", "attention", "because", "beware", "bonus", "breaking", "but", "caution", "chapter", "conclusion", "correction", "danger", "date", "day", "definition", "disclaimer", "edit", "episode", "error", "example", "examples", "fact", "false", "figure", "finally", "first", "fourth", "fun", "fyi", "here", "hint", "however", "idea", "imagine", "important", "instead", "lesson", "level", "like", "look", "meaning", "meanwhile", "moral", "namely", "next", "no", "note", "notes", "notice", "number", "oh", "ok", "okay", "one", "or", "p.s", "part", "plus", "point", "pro", "problem", "proof", "ps", "q", "question", "questions", "quote", "reason", "remember", "reminder", "result", "rule", "scene", "second", "section", "sequence", "so", "solution", "source", "spoiler", "step", "steps", "still", "stop", "subject", "summary", "task", "then", "theorem", "therefore", "third", "three", "time", "tip", "title", "today", "topic", "translation", "true", "two", "update", "verse", "version", "warning", "well", "what", "why", "yes", "you", "zero", "achtung", "antwort", "beispiel", "erstens", "fazit", "frage", "hinweis", "regel", "schritt", "tipp", "warnung", "zweitens", "astuce", "attention", "conclusion", "exemple", "question", "remarque", "réponse", "règle", "étape", "advertencia", "consejo", "ejemplo", "nota", "paso", "pregunta", "regla", "respuesta", "resumen", "важно", "вопрос", "внимание", "ответ", "пример", "совет", "шаг", "例", "例如", "例えば", "問", "問題", "问", "问题", "答", "答案", "注", "注意", "第一", "第二", "結論", "结论", "步骤"]
 )
-_TELLING = re.compile(r"[说說道问問答曰喊言想叫]$|말했다$|^[我你您他她它]们?$|^(?:即|就是|比如|但是|所以|因为|因為)")
+_TELLING = re.compile(
+    r"[说說道问問答曰喊言想叫]$|말했다$|^[我你您他她它]们?$|^(?:即|就是|比如|但是|所以|因为|因為)"
+)
 _WORD = re.compile(r"[^\W\d_][\w'’]*")
 
 
@@ -93,7 +74,9 @@ def collect(lines: Iterable[str], known: Iterable[str]) -> Evidence:
     spelled: dict[str, str] = {}
     for line in lines:
         rest = line
-        if bracket := re.match(r"([\[(（［【])([^\[\](){}（）［］【】\n]{1,40})[\])）］】]:?", line):
+        if bracket := re.match(
+            r"([\[(（［【])([^\[\](){}（）［］【】\n]{1,40})[\])）］】]:?", line
+        ):
             rest = line[bracket.end() :].lstrip()
             round_sounds += bracket[1] in "(（" and is_sound(bracket[2])
             if rest:
@@ -155,7 +138,9 @@ def _could_be(label: str, found: Evidence) -> bool:
     if _in_capitals(label):
         return len(re.findall(r"[^\W\d_]", label)) > 1
     named = [word for word in words if word.casefold() not in _PARTICLES and not word.isdigit()]
-    if not all(word[:1].isupper() or word[0] in "#&/" or word.casefold() in _ROLES for word in named):
+    if not all(
+        word[:1].isupper() or word[0] in "#&/" or word.casefold() in _ROLES for word in named
+    ):
         return False
     if not words[0][0].isupper():
         return False

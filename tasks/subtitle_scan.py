@@ -15,7 +15,9 @@ import pysrt
 from tasks.dub_types import Repair
 
 # What may stand around and inside of text and is not seen: joiners of scripts that need them stay.
-INVISIBLE = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+INVISIBLE = re.compile(
+    "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
 FRAMES_PER_SECOND = 25
 # The scale of an animated or torn number of hours; no film is longer.
 LATEST_MS = 1000 * 3_600_000
@@ -25,12 +27,16 @@ _TIME = (
     r"(?P<minutes{0}>\d{{1,4}})[ \t]?:[ \t]?(?P<seconds{0}>\d{{1,2}})"
     r"(?:[ \t]?(?P<point{0}>[.,:;])[ \t]?(?P<fraction{0}>\d{{1,9}}))?"
 )
-_ARROW = r"[ \t]{0,8}(?P<arrow>[-–—‐‑=~]{0,3}[ \t]?[-–—=]?[ \t]?>{1,2}|→|➔|⇒|[-–—]{1,3}|,)[ \t]{0,8}"
+_ARROW = (
+    r"[ \t]{0,8}(?P<arrow>[-–—‐‑=~]{0,3}[ \t]?[-–—=]?[ \t]?>{1,2}|→|➔|⇒|[-–—]{1,3}|,)[ \t]{0,8}"
+)
 _TIMING = re.compile(
     rf"[ \t]{{0,40}}(?:(?P<index>\d{{1,7}})[.)]?[ \t]{{1,4}})?{_TIME.format(1)}{_ARROW}"
     rf"{_TIME.format(2)}(?:(?<=[.,]\d{{3}})(?!\d)|(?!\w))(?P<rest>.*)"
 )
-_FIRST_TIME = re.compile(rf"[ \t]{{0,40}}{_TIME.format(1)}[ \t]{{0,8}}-->[ \t]{{0,8}}\S*(?P<rest>.*)")
+_FIRST_TIME = re.compile(
+    rf"[ \t]{{0,40}}{_TIME.format(1)}[ \t]{{0,8}}-->[ \t]{{0,8}}\S*(?P<rest>.*)"
+)
 _EXACT = re.compile(
     r"\d{2,}:[0-5]\d:[0-5]\d,\d{3} --> \d{2,}:[0-5]\d:[0-5]\d,\d{3}"
     # As WebVTT has them.
@@ -38,7 +44,8 @@ _EXACT = re.compile(
 )
 # Coordinates and WebVTT's settings, which some converters leave after the times.
 _SETTINGS = re.compile(
-    r"(?:[ \t]*(?:[XY][12]:[ \t]?\d+|(?:align|line|position|region|size|vertical):\S*))+[ \t]*$", re.I
+    r"(?:[ \t]*(?:[XY][12]:[ \t]?\d+|(?:align|line|position|region|size|vertical):\S*))+[ \t]*$",
+    re.I,
 )
 _INDEX = re.compile(r"[ \t]*#?(\d{1,9})[ \t]*(?:[-–—.:)][ \t]*(?P<label>[^\d\s].{0,60})?)?$")
 
@@ -88,9 +95,7 @@ def scan_cues(text: str) -> tuple[list[ScannedCue], list[Repair]]:
     """The cues of a text with timing lines, in the order of the file, and what was mended."""
     lines = INVISIBLE.sub("", text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     timings = {
-        number: timing
-        for number, line in enumerate(lines)
-        if (timing := _timing(line)) is not None
+        number: timing for number, line in enumerate(lines) if (timing := _timing(line)) is not None
     }
     starts = sorted(timings)
     if not starts:
@@ -208,9 +213,7 @@ def _index_lines(lines: list[str], starts: list[int]) -> dict[int, int]:
             (just_above if above == start - 1 else further_up)[start] = above
     found: dict[int, int] = {}
     last = 0
-    for number, (previous, start) in enumerate(
-        zip([-1, *starts], starts, strict=False), start=1
-    ):
+    for number, (previous, start) in enumerate(zip([-1, *starts], starts, strict=False), start=1):
         above = just_above.get(start, further_up.get(start, -1))
         match = _INDEX.match(lines[above]) if above >= 0 else None
         if match is None:

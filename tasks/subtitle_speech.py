@@ -23,7 +23,9 @@ SONG_CUES, SONG_MS = 6, 30_000
 _FURTHEST_BRACKET = 400
 
 _DASH = re.compile(r"[ \t]*(?:(?P<chevron>>{2,3})|[-‐‑–—−―－])[ \t]*")
-_DASH_WITHIN = re.compile(r"(?<=[.!?…。！？\"”'’\])])[ \t]+[-–—][ \t]*(?=[^\W\d_])|[ \t]+(?=>{2,3}[ \t])")
+_DASH_WITHIN = re.compile(
+    r"(?<=[.!?…。！？\"”'’\])])[ \t]+[-–—][ \t]*(?=[^\W\d_])|[ \t]+(?=>{2,3}[ \t])"
+)
 _NOTE = "♩♪♫♬𝄞🎵🎶"
 _NOTES = re.compile(f"[{_NOTE}](?:[ \\t~〜～]*[{_NOTE}])*[ \\t~〜～]*")
 _HASHES = re.compile(r"#(?=[ \t])(?P<song>[^#]*?)(?:#[ \t]*)?$|#(?P<closed>[^#\d][^#]*)#$")
@@ -126,9 +128,7 @@ def _timed(
         speaker = turn.speaker
         if not speaker and not turn.dashed and last and _goes_on(last, begin, turn.text):
             speaker = last.speaker
-        last = SubtitleCue(
-            0, begin, end, turn.text, "\n".join(lines), speaker, cue.number
-        )
+        last = SubtitleCue(0, begin, end, turn.text, "\n".join(lines), speaker, cue.number)
         yield last
 
 
@@ -142,9 +142,7 @@ def _goes_on(before: SubtitleCue, start_ms: int, text: str) -> bool:
     return small and not _FINAL.search(before.text.removesuffix("..."))
 
 
-def _turns(
-    cue: RawCue, who: str, evidence: Evidence, titles: set[str]
-) -> list[_Turn]:
+def _turns(cue: RawCue, who: str, evidence: Evidence, titles: set[str]) -> list[_Turn]:
     """Who says what in a cue."""
     turns: list[_Turn] = []
     for speaker, text in cue.voices or ((who, cue.text),):

@@ -17,13 +17,7 @@ _AS_THEY_ARE = {"ass": "ass", "ssa": "ass", "subrip": "srt", "webvtt": "webvtt"}
 # Containers tell languages by ISO 639-2's codes, of which some languages have two.
 LANGUAGES = dict(
     pair.split("=")
-    for pair in """
-    ara=ar bul=bg cat=ca ces=cs chi=zh cze=cs dan=da deu=de dut=nl ell=el eng=en est=et fas=fa fin=fi
-    fra=fr fre=fr ger=de gre=el heb=he hin=hi hrv=hr hun=hu ice=is ind=id isl=is ita=it jpn=ja
-    kor=ko lav=lv lit=lt mac=mk may=ms mkd=mk msa=ms nld=nl nob=nb nor=no per=fa pol=pl por=pt
-    ron=ro rum=ro rus=ru slk=sk slo=sk slv=sl spa=es srp=sr swe=sv tha=th tur=tr ukr=uk vie=vi
-    yue=yue zho=zh
-    """.split()
+    for pair in ["ara=ar", "bul=bg", "cat=ca", "ces=cs", "chi=zh", "cze=cs", "dan=da", "deu=de", "dut=nl", "ell=el", "eng=en", "est=et", "fas=fa", "fin=fi", "fra=fr", "fre=fr", "ger=de", "gre=el", "heb=he", "hin=hi", "hrv=hr", "hun=hu", "ice=is", "ind=id", "isl=is", "ita=it", "jpn=ja", "kor=ko", "lav=lv", "lit=lt", "mac=mk", "may=ms", "mkd=mk", "msa=ms", "nld=nl", "nob=nb", "nor=no", "per=fa", "pol=pl", "por=pt", "ron=ro", "rum=ro", "rus=ru", "slk=sk", "slo=sk", "slv=sl", "spa=es", "srp=sr", "swe=sv", "tha=th", "tur=tr", "ukr=uk", "vie=vi", "yue=yue", "zho=zh"]
 )
 
 
@@ -69,7 +63,9 @@ def subtitle_tracks(path: Path) -> list[SubtitleTrack]:
     return found
 
 
-def choose_track(name: str, tracks: list[SubtitleTrack], number: int | None, language: str) -> SubtitleTrack:
+def choose_track(
+    name: str, tracks: list[SubtitleTrack], number: int | None, language: str
+) -> SubtitleTrack:
     """The track to read: number `number`, else the one in `language`, else the video's own choice.
 
     Raises UserError where there is none that holds text.
@@ -89,7 +85,11 @@ def choose_track(name: str, tracks: list[SubtitleTrack], number: int | None, lan
     wanted = language.split("-")[0].lower()
     return min(
         readable,
-        key=lambda one: (bool(wanted) and one.language.split("-")[0] != wanted, one.forced, not one.default),
+        key=lambda one: (
+            bool(wanted) and one.language.split("-")[0] != wanted,
+            one.forced,
+            not one.default,
+        ),
     )
 
 
@@ -115,7 +115,11 @@ def track_text(path: Path, track: SubtitleTrack, max_bytes: int) -> bytes:
             on_output=take,
         )
     except FfmpegError as error:
-        raise UserError(f"Subtitle track {track.number} of {path.name} can't be read ({error}).") from error
+        raise UserError(
+            f"Subtitle track {track.number} of {path.name} can't be read ({error})."
+        ) from error
     if size > max_bytes:
-        raise UserError(f"Subtitle track {track.number} of {path.name} is larger than any subtitles.")
+        raise UserError(
+            f"Subtitle track {track.number} of {path.name} is larger than any subtitles."
+        )
     return b"".join(blocks)

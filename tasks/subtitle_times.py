@@ -80,10 +80,10 @@ def _once(cues: Iterable[RawCue], repairs: list[Repair]) -> list[RawCue]:
             kept.append(cue)
             continue
         layers = (cue.start_ms, cue.end_ms) == (before.start_ms, before.end_ms)
-        frame = min(_length(cue), _length(before)) < FRAME_MS and 0 < _length(before)
+        frame = min(_length(cue), _length(before)) < FRAME_MS and _length(before) > 0
         if layers or (frame and cue.start_ms - before.end_ms <= CLOSE_MS):
             kept[place or 0] = replace(before, end_ms=max(before.end_ms, cue.end_ms))
-            what = f"It is cue {before.number} again; it counts once."
+            what = "It shows what another cue shows; it counts once."
             repairs.append(Repair(cue.number, cue.line, what))
         else:
             last[same] = len(kept)

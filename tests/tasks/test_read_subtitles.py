@@ -70,7 +70,7 @@ def test_a_time_past_any_film_is_not_spoken() -> None:
 def test_what_is_shown_twice_at_once_counts_once() -> None:
     read = srt(*[("00:01,000", "00:02,000", "Yes.")] * 2, ("00:02,000", "00:03,000", "Yes."))
     assert times(read) == [(1000, 2000, "Yes."), (2000, 3000, "Yes.")]
-    assert repairs(read) == [(2, "It is cue 1 again; it counts once.")]
+    assert repairs(read) == [(2, "It shows what another cue shows; it counts once.")]
 
 
 def test_frames_of_an_animation_are_one_cue() -> None:
@@ -122,10 +122,8 @@ def test_rolling_captions_are_said_once() -> None:
 
 
 def test_growing_captions_are_said_once() -> None:
-    words = "one two three four five six".split()
-    read = srt(
-        *[(f"00:0{n},000", f"00:0{n + 1},000", " ".join(words[: n + 1])) for n in range(6)]
-    )
+    words = ["one", "two", "three", "four", "five", "six"]
+    read = srt(*[(f"00:0{n},000", f"00:0{n + 1},000", " ".join(words[: n + 1])) for n in range(6)])
     assert [cue.text for cue in read.cues] == words
 
 
@@ -146,7 +144,7 @@ def test_a_repair_of_many_cues_is_told_once() -> None:
     read = subtitles_of(
         "a.srt", "".join(f"{n}\n0:0:{n} --> 0:0:{n + 1}\nNo {n}.\n\n" for n in range(1, 21))
     )
-    assert repairs(read) == [(1, "Its times are written oddly. So in 20 cues, of which this is one.")]
+    assert repairs(read) == [(1, "Its times are written oddly. (20 times in all)")]
 
 
 def test_two_people_in_a_cue_share_its_time_by_what_they_say() -> None:
@@ -325,7 +323,13 @@ def test_files_that_are_too_large_are_refused(
 
 @pytest.mark.parametrize(
     ("name", "language"),
-    [("a.srt", ""), ("a.en.srt", "en"), ("a.pt-BR.srt", "pt-BR"), ("a.eng.srt", "en"), ("What is.is.srt", "")],
+    [
+        ("a.srt", ""),
+        ("a.en.srt", "en"),
+        ("a.pt-BR.srt", "pt-BR"),
+        ("a.eng.srt", "en"),
+        ("What is.is.srt", ""),
+    ],
 )
 def test_a_name_may_tell_the_language(tmp_path: Path, name: str, language: str) -> None:
     (tmp_path / name).write_text("1\n00:00:01,000 --> 00:00:02,000\nOne.\n")

@@ -53,11 +53,15 @@ def test_a_well_formed_file_needs_no_repair(ending: str) -> None:
     ],
 )
 def test_times_are_read_in_many_spellings(times: str) -> None:
-    assert scanned(f"1\n{times}\nOne.\n\n{WELL[WELL.index('2'):].partition('One.')[2].lstrip()}") == BOTH
+    assert (
+        scanned(f"1\n{times}\nOne.\n\n{WELL[WELL.index('2') :].partition('One.')[2].lstrip()}")
+        == BOTH
+    )
 
 
 @pytest.mark.parametrize(
-    ("fraction", "ms"), [(",5", 500), (",50", 500), (",050", 50), (",0505", 50), (":12", 480), ("", 0)]
+    ("fraction", "ms"),
+    [(",5", 500), (",50", 500), (",050", 50), (",0505", 50), (":12", 480), ("", 0)],
 )
 def test_fractions_are_decimal(fraction: str, ms: int) -> None:
     assert scanned(f"1\n00:00:01{fraction} --> 00:00:09,000\nOne.")[0][0] == 1000 + ms
@@ -89,13 +93,19 @@ def test_fractions_are_decimal(fraction: str, ms: int) -> None:
         # Text beside the times, junk before them, times of the day in a text.
         (WELL.replace("2,000\nOne.", "2,000 One."), BOTH),
         (f"Made by me\n\n{WELL}", BOTH),
-        (WELL.replace("One.", "From 10:00 -> 11:00."), [(1000, 2000, "From 10:00 -> 11:00."), BOTH[1]]),
+        (
+            WELL.replace("One.", "From 10:00 -> 11:00."),
+            [(1000, 2000, "From 10:00 -> 11:00."), BOTH[1]],
+        ),
         (WELL.replace("One.", "A --> B"), [(1000, 2000, "A --> B"), BOTH[1]]),
         # Odd times.
         (WELL.replace("00:00:01", "100:00:01"), [(360_001_000, 2000, "One."), BOTH[1]]),
         (WELL.replace("00:00:01", "-00:00:01"), [(0, 2000, "One."), BOTH[1]]),
         (WELL.replace("--> 00:00:02,000", "--> 00:0x"), [(1000, 1000, "One."), BOTH[1]]),
-        (WELL.replace("00:00:03,000 --> 00:00:04,000", "--:-- --> --:--"), [BOTH[0], (2000, 2000, "Two.")]),
+        (
+            WELL.replace("00:00:03,000 --> 00:00:04,000", "--:-- --> --:--"),
+            [BOTH[0], (2000, 2000, "Two.")],
+        ),
         (WELL.replace("00:00:01", "00:00:61"), [(61_000, 2000, "One."), BOTH[1]]),
     ],
 )
@@ -160,9 +170,7 @@ def test_it_reads_what_pysrt_reads(cues: list[tuple[tuple[int, int], list[str]]]
         f"{number}\n{clock(start)} --> {clock(start + length)}\n{chr(10).join(lines)}\n\n"
         for number, ((start, length), lines) in enumerate(cues, start=1)
     )
-    theirs = [
-        (item.start.ordinal, item.end.ordinal, item.text) for item in pysrt.from_string(text)
-    ]
+    theirs = [(item.start.ordinal, item.end.ordinal, item.text) for item in pysrt.from_string(text)]
     ours, repairs = scan_cues(text)
     expected = [(start, start + length) for (start, length), _ in cues]
     assert [(cue.start_ms, cue.end_ms) for cue in ours] == expected
