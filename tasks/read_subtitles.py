@@ -1,4 +1,4 @@
-"""Reads a subtitle file, or the subtitles within a video, into cues to speak; tells what it mended."""
+"""Reads a subtitle file, or a video's subtitles, into cues to speak; tells what it mended."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +19,9 @@ SUBTITLE_NAMES = {".ass", ".dfxp", ".sami", ".sbv", ".smi", ".srt", ".ssa", ".su
 VIDEO_NAMES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm", ".wmv"}
 MAX_BYTES = 32 << 20
 MAX_CUES = 50_000
+# So much can't be said while one subtitle is shown: it is no subtitle. So much of it is shown.
+LONGEST_CUE = 5_000
+_SHOWN = 200
 # What is mended more often than this is told once.
 MANY = 8
 _HEAD = 8192
@@ -108,6 +111,9 @@ def _condensed(repairs: Sequence[Repair]) -> Iterator[Repair]:
 
 def _plain(cue: RawCue) -> RawCue:
     """A cue without markup; voice tags are its speaker, or its voices if there are several."""
+    if len(cue.text) > LONGEST_CUE:
+        why = f"too long for a subtitle ({len(cue.text):,} characters)"
+        return replace(cue, text=" ".join(cue.text[:_SHOWN].split()), why=why)
     voices = voices_of(cue.text)
     text = "\n".join(said for _, said in voices)
     if len(voices) == 1:

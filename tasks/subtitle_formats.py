@@ -1,4 +1,4 @@
-"""Subtitle formats: SRT by the scanner and pysrt, WebVTT by webvtt-py, ASS and others by pysubs2."""
+"""Subtitle formats: SRT by the scanner and pysrt, WebVTT by webvtt-py, others by pysubs2."""
 
 import re
 import warnings
@@ -177,8 +177,8 @@ def _clean_events(
         one.strip().lower() for one in (_ASS_FIELDS if name == "ass" else _SSA_FIELDS).split(",")
     ]
     order = wanted
-    found = []
-    repairs = []
+    found: list[tuple[int, str, int, int, str]] = []
+    repairs: list[Repair] = []
     section = "[events]" if "[events]" not in text.lower() else ""
     for line, row in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
         row = INVISIBLE.sub("", row).strip()

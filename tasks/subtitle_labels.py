@@ -12,6 +12,12 @@ from dataclasses import dataclass, field
 from tasks.subtitle_sounds import is_sound
 
 LONGEST_LABEL = 40
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # A leading bracket with a way of speaking may stand before or after the name.
 _NAME = r"(?:\d{1,2}(?:st|nd|rd|th) )?[^\W\d_][\w .'’&#/\-]{0,39}?"
 COLON = re.compile(
@@ -23,15 +29,39 @@ _NUMBERED = re.compile(
     r"|locuteur|hablante)[ _#-]*\d{1,3}|(?:speaker|spk)[ _-][a-z]",
     re.I,
 )
-_ROLES = set(
-    ["all", "announcer", "audience", "both", "boy", "brother", "captain", "caller", "child", "children", "clerk", "coach", "commentator", "cop", "crowd", "dad", "daughter", "doctor", "driver", "everyone", "father", "female", "girl", "grandma", "grandpa", "guard", "guest", "guy", "host", "interviewer", "interviewee", "journalist", "judge", "kid", "king", "lady", "machine", "major", "male", "man", "mom", "mother", "narrator", "nurse", "officer", "operator", "pa", "person", "pilot", "priest", "president", "professor", "prince", "princess", "queen", "radio", "recording", "reporter", "robot", "secretary", "sergeant", "singer", "sister", "soldier", "son", "speaker", "student", "teacher", "tv", "voice", "waiter", "waitress", "wife", "witness", "woman", "women", "men", "young", "old", "husband"]
+_ROLES = _words(
+    """
+    all announcer audience both boy brother captain caller child children clerk coach
+    commentator cop crowd dad daughter doctor driver everyone father female girl grandma
+    grandpa guard guest guy host interviewer interviewee journalist judge kid king lady
+    machine major male man mom mother narrator nurse officer operator pa person pilot priest
+    president professor prince princess queen radio recording reporter robot secretary
+    sergeant singer sister soldier son speaker student teacher tv voice waiter waitress wife
+    witness woman women men young old husband
+    """
 )
-_PARTICLES = set(
-    ["al", "and", "bin", "da", "das", "de", "del", "der", "di", "dos", "du", "el", "en", "et", "la", "le", "of", "the", "und", "van", "von", "y", "и"]
+_PARTICLES = _words(
+    """
+    al and bin da das de del der di dos du el en et la le of the und van von y и
+    """
 )
 # Words before a colon that are said.
-_SAID = set(
-    ["a", "also", "alternatively", "answer", "answers", "aside", "attention", "because", "beware", "bonus", "breaking", "but", "caution", "chapter", "conclusion", "correction", "danger", "date", "day", "definition", "disclaimer", "edit", "episode", "error", "example", "examples", "fact", "false", "figure", "finally", "first", "fourth", "fun", "fyi", "here", "hint", "however", "idea", "imagine", "important", "instead", "lesson", "level", "like", "look", "meaning", "meanwhile", "moral", "namely", "next", "no", "note", "notes", "notice", "number", "oh", "ok", "okay", "one", "or", "p.s", "part", "plus", "point", "pro", "problem", "proof", "ps", "q", "question", "questions", "quote", "reason", "remember", "reminder", "result", "rule", "scene", "second", "section", "sequence", "so", "solution", "source", "spoiler", "step", "steps", "still", "stop", "subject", "summary", "task", "then", "theorem", "therefore", "third", "three", "time", "tip", "title", "today", "topic", "translation", "true", "two", "update", "verse", "version", "warning", "well", "what", "why", "yes", "you", "zero", "achtung", "antwort", "beispiel", "erstens", "fazit", "frage", "hinweis", "regel", "schritt", "tipp", "warnung", "zweitens", "astuce", "attention", "conclusion", "exemple", "question", "remarque", "réponse", "règle", "étape", "advertencia", "consejo", "ejemplo", "nota", "paso", "pregunta", "regla", "respuesta", "resumen", "важно", "вопрос", "внимание", "ответ", "пример", "совет", "шаг", "例", "例如", "例えば", "問", "問題", "问", "问题", "答", "答案", "注", "注意", "第一", "第二", "結論", "结论", "步骤"]
+_SAID = _words(
+    """
+    a also alternatively answer answers aside attention because beware bonus breaking but
+    caution chapter conclusion correction danger date day definition disclaimer edit episode
+    error example examples fact false figure finally first fourth fun fyi here hint however
+    idea imagine important instead lesson level like look meaning meanwhile moral namely
+    next no note notes notice number oh ok okay one or p.s part plus point pro problem proof
+    ps q question questions quote reason remember reminder result rule scene second section
+    sequence so solution source spoiler step steps still stop subject summary task then
+    theorem therefore third three time tip title today topic translation true two update
+    verse version warning well what why yes you zero achtung antwort beispiel erstens fazit
+    frage hinweis regel schritt tipp warnung zweitens astuce exemple remarque réponse règle
+    étape advertencia consejo ejemplo nota paso pregunta regla respuesta resumen важно
+    вопрос внимание ответ пример совет шаг 例 例如 例えば 問
+    問題 问 问题 答 答案 注 注意 第一 第二 結論 结论 步骤
+    """
 )
 _TELLING = re.compile(
     r"[说說道问問答曰喊言想叫]$|말했다$|^[我你您他她它]们?$|^(?:即|就是|比如|但是|所以|因为|因為)"

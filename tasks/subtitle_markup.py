@@ -10,7 +10,7 @@ _OVERRIDE = re.compile(r"\{([^{}]*)\}")
 _DRAWING = re.compile(r"\\p(\d+)")
 # Old codes of MicroDVD in SRT, and override blocks.
 _CODES = re.compile(r"\{(?:\\[^{}]*|[yYcCfFsSpPoOhH]:[^{}]*)\}")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t\n]+([^<>]+)>|(</v>)", re.I)
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t\n]([^<>]+)>|(</v>)", re.I)
 # Readings above characters are no text of their own.
 _READING = re.compile(r"<rt\b[^<>]*>[^<>]*(?:</rt>)?|<rp\b[^<>]*>[^<>]*(?:</rp>)?", re.I)
 _BREAK = re.compile(r"<br\s*/?>", re.I)
@@ -37,7 +37,8 @@ def voices_of(text: str) -> list[tuple[str, str]]:
         found.append((speaker, text[begin : tag.start()]))
         speaker, begin = plain_text(tag[1] or ""), tag.end()
     found.append((speaker, text[begin:]))
-    told = [(who, plain_text(_TAG.sub("", said))) for who, said in found]
+    # Some programs write the tags as entities.
+    told = [(who, _TAG.sub("", plain_text(_TAG.sub("", said)))) for who, said in found]
     merged: list[tuple[str, str]] = []
     for who, said in told:
         if not said:

@@ -1,5 +1,4 @@
-"""A tolerant scanner of SRT: whatever has timing lines becomes a clean document, and what was mended
-is told.
+"""A tolerant scanner of SRT: what has timing lines becomes a clean document; repairs are told.
 
 pysrt reads what is well-formed. It joins cues that no blank line parts, loses what follows a blank
 line inside a text, and drops timing lines that are not exactly as it knows them. Here a cue is
@@ -19,9 +18,6 @@ INVISIBLE = re.compile(
     "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
 )
 FRAMES_PER_SECOND = 25
-# The scale of an animated or torn number of hours; no film is longer.
-LATEST_MS = 1000 * 3_600_000
-
 _TIME = (
     r"(?P<minus{0}>[-−])?[ \t]?(?:(?P<hours{0}>\d{{1,9}})[ \t]?:[ \t]?)?"
     r"(?P<minutes{0}>\d{{1,4}})[ \t]?:[ \t]?(?P<seconds{0}>\d{{1,2}})"

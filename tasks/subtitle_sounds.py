@@ -9,13 +9,15 @@ _ENGLISH = r"""
     chatter(?:s|ing)? cheer(?:s|ing)? chimes? chiming chirps? chirping chuckl(?:es?|ing)
     clang(?:s|ing)? clap(?:s|ping)? clatter(?:s|ing)? click(?:s|ing)? clinks? clinking cont'd
     continues cough(?:s|ing)? crack(?:s|ling|les)? crash(?:es|ing)? creak(?:s|ing)? cries crosstalk
-    crowd crunch(?:es|ing)? crying distorted echo(?:es|ing)? engine exclaims? exhal(?:es?|ing)
+    crowd crunch(?:es|ing)? crying censored distorted echo(?:es|ing)? engine exclaims?
+    expletive exhal(?:es?|ing)
     explosions? explod(?:es|ing) fanfare footsteps foreign gasp(?:s|ing)? giggl(?:es?|ing)
     groan(?:s|ing)? growl(?:s|ing)? grunt(?:s|ing)? gun(?:shots?|fire) hiccups? hiss(?:es|ing)?
     honk(?:s|ing)? horns? howl(?:s|ing)? humming hums imitat(?:es|ing) inaudible indistinct\w*
     inhal(?:es?|ing) instrumental intercom jingl(?:es?|ing) knock(?:s|ing)? laugh(?:s|ing|ter)?
     meows? moan(?:s|ing)? mumbl(?:es?|ing) murmur(?:s|ing)? music\w* mutter(?:s|ing)? neighs?
-    offscreen off-screen overlapping pant(?:s|ing) playing plays quacks? radio ratt(?:les|ling)
+    noises?
+    offscreen off-screen overlapping pant(?:s|ing) playing plays quacks? radio ratt(?:les|ling) redacted
     ring(?:s|ing)(?:tone)? roar(?:s|ing)? rumbl(?:es?|ing) rustl(?:es?|ing) scoff(?:s|ing)?
     scream(?:s|ing)? screech(?:es|ing)? shatter(?:s|ing)? shout(?:s|ing)? shriek(?:s|ing)?
     shush(?:es|ing)? sigh(?:s|ing)? silence singing sings sirens? sizzl(?:es|ing) slam(?:s|ming)?
@@ -63,6 +65,7 @@ _SITES = re.compile(
     r"|advertise your product",
     re.I,
 )
+LONGEST_CREDIT = 15
 _ADDRESS = re.compile(
     r"(?:https?://|www\.)\S+|\S+@\S+\.\w{2,}"
     r"|\b[\w-]{2,}\.(?:com|net|org|tv|ru|cn|de|fr|es|it|io|me|info)\b(?:/\S*)?",
@@ -89,7 +92,10 @@ def is_credit(text: str, at_the_edge: bool) -> bool:
 
     `at_the_edge`: it is one of the first or last cues of the file.
     """
-    if _SITES.search(text) or (at_the_edge and _MAKERS.search(text)):
+    if _SITES.search(text):
+        return True
+    short = len(text.split()) <= LONGEST_CREDIT and not text.endswith(".")
+    if at_the_edge and short and _MAKERS.search(text):
         return True
     rest, addresses = _ADDRESS.subn("", text)
     return addresses > 0 and len(re.findall(r"\w+", rest)) <= 1

@@ -1,4 +1,4 @@
-"""What of subtitles is speech, and who says it: sounds, songs, labels and credits are told apart."""
+"""What of subtitles is speech, and who says it; the rest are sounds, songs, signs, credits."""
 
 import re
 from collections import Counter
@@ -12,8 +12,6 @@ from tasks.subtitle_sounds import is_credit, is_sound, why_of_style
 
 # Who answers in a cue of two dashes, neither of them named; a cast may give them a voice.
 OTHER = "second speaker"
-# So much can't be said while one subtitle is shown: it is no subtitle.
-LONGEST_CUE = 5_000
 # The first and last cues, where subtitles name their makers.
 EDGE = 3
 # A sentence that goes on within this time is said by who began it.
@@ -28,15 +26,21 @@ _DASH_WITHIN = re.compile(
 )
 _NOTE = "♩♪♫♬𝄞🎵🎶"
 _NOTES = re.compile(f"[{_NOTE}](?:[ \\t~〜～]*[{_NOTE}])*[ \\t~〜～]*")
-_HASHES = re.compile(r"#(?=[ \t])(?P<song>[^#]*?)(?:#[ \t]*)?$|#(?P<closed>[^#\d][^#]*)#$")
+# The BBC's sign for songs.
+_HASHES = re.compile(r"^[ \t]*#(?:[ \t]+(?!\d)([^#]*?)[ \t]*#?|([^#\d][^#]*)#)[ \t]*$")
 _OPENERS = {"[": "]", "［": "］", "【": "】", "{": "}", "(": ")", "（": "）"}
 _ROUND = {"(", "（"}
 _GROUP = re.compile(
     r"\[(?P<a>[^\[\]]*)\]|［(?P<b>[^［］]*)］|【(?P<c>[^【】]*)】|\{(?P<d>[^{}]*)\}"
     r"|(?P<round>\((?P<e>(?:[^()]|\([^()]*\))*)\)|（(?P<f>[^（）]*)）)"
 )
-_STARS = re.compile(r"\*{1,2}([^*\n]{1,80})\*{1,2}")
+_EMPHASIS = re.compile(r"(?<![\w*])([*_]{1,2})(?=\S)([^*_\n]{1,80})(?<=\S)\1(?![\w*])")
 _ANGLES = re.compile(r"<([^\W\d_][^<>\n]{0,80})>")
+# What programs that tell speakers apart write, whatever brackets they use.
+_SPEAKER_TAG = re.compile(
+    r"[\[(<{]((?i:speaker|spk|spkr)[ _-]?\w{1,4})[\])>}][ \t]*:?[ \t]*"
+    r"|((?i:speaker|spk|spkr)[ _-]?\d{1,3})[ \t]*(?:$|:(?=\s))[ \t]*"
+)
 _CJK = r"\u2e80-\u2fdf\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
 _IS_CJK = re.compile(f"[{_CJK}]")
 _CJK_BREAK = re.compile(f"(?<=[{_CJK}…])\n(?=[{_CJK}…])|(?<=[^\\W\\d_]-)\n(?=[^\\W\\d_A-Z])")
@@ -48,7 +52,7 @@ _COMMA = re.compile(r"[,、，،;；:\-–—…]$|\.\.\.$")
 _GONE = "\x00"
 _GONE_BEFORE_SIGN = re.compile(f"[ \\t]*{_GONE}[ \\t]*(?=[,.!?;:…，。！？])")
 _LEADING_SIGNS = re.compile(r"^(?:[\s:;,*•~〜～|/_=-]|[–—―－]|[.!?](?![.!?]))+")
-_STRAY = re.compile(r"[\[\]［］【】{}]|[*_]{1,2}(?=\S)|(?<=\S)[*_]{1,2}|\|")
+_STRAY = re.compile(r"[\[\]［］【】{}]|\|")
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,6 @@ def spoken(cues: Sequence[RawCue]) -> list[SubtitleCue]:
     edges = {*by_number[:EDGE], *by_number[-EDGE:]}
     for place, cue in enumerate(cues):
         why = cue.why or why_of_style(cue.style) or ("sung" if place in songs else "")
-        if not why and len(cue.text) > LONGEST_CUE:
-            why = f"too long for a subtitle ({len(cue.text):,} characters)"
         if not why and is_credit(cue.text, cue.number in edges):
             why = "credits"
         if why or not cue.text:
@@ -107,7 +109,7 @@ def _one_spelling(name: str, spelled: dict[str, str]) -> str:
 def _timed(
     cue: RawCue, turns: Sequence[_Turn], before: Sequence[SubtitleCue]
 ) -> Iterator[SubtitleCue]:
-    """A cue's turns with their shares of its time; what is no speech is shown with its neighbour."""
+    """A cue's turns with their shares of its time; what is no speech is shown with the rest."""
     spoken_turns = [turn for turn in turns if turn.text]
     if not spoken_turns:
         why = next((turn.why for turn in turns if turn.why), "no words")
@@ -182,7 +184,7 @@ def _dashed(text: str) -> list[tuple[bool, list[str]]]:
     # Chevrons may stand within a line that none begins.
     split: list[tuple[bool, list[str]]] = []
     for dashed, group in groups:
-        begun = [(dashed, [])]
+        begun: list[tuple[bool, list[str]]] = [(dashed, [])]
         for line in group:
             first, *others = re.split(r"[ \t]+>{2,3}[ \t]+", line)
             begun[-1][1].append(first)
@@ -206,7 +208,10 @@ def _labelled(
             group = _GROUP.match(rest)
             label = _inner(group) if group else ""
             colon = COLON.match(rest)
-            if group and (evidence.is_name(label) or _is_speaker_tag(label)):
+            tag = _SPEAKER_TAG.match(rest)
+            if tag:
+                after, name = rest[tag.end() :], tag[1] or tag[2]
+            elif group and evidence.is_name(label):
                 after = rest[group.end() :].lstrip().removeprefix(":").removeprefix("：").lstrip()
                 name = label
             elif colon and evidence.is_name(colon["name"]):
@@ -249,10 +254,6 @@ def _inner(group: re.Match[str]) -> str:
     return next((group[name] for name in "abcdef" if group[name] is not None), "").strip()
 
 
-def _is_speaker_tag(label: str) -> bool:
-    return bool(re.fullmatch(r"(?i:speaker|spk|spkr)[ _-]?\w{1,4}", label))
-
-
 def _is_said(group: re.Match[str], line: str, evidence: Evidence, within: bool = False) -> bool:
     """Whether what stands in brackets is speech.
 
@@ -268,7 +269,10 @@ def _is_said(group: re.Match[str], line: str, evidence: Evidence, within: bool =
     if alone and _is_sentence(inner):
         return True
     if not group["round"]:
-        return False
+        # What an editor put into a sentence, and signs within a word.
+        small = inner.islower() and len(inner.split()) < 3 and after[:1].islower()
+        inserted = small and bool(before) and not _SENTENCE_END.search(before)
+        return inserted or bool(re.search(r"\w$", line[: group.start()]) and len(inner) < 4)
     if alone:
         return within and inner[:1].islower() and len(inner.split()) > 1
     if _IS_CJK.search(inner):
@@ -306,13 +310,14 @@ def _without_sounds(line: str, evidence: Evidence, within: bool) -> tuple[str, b
 
     def drop_marked(match: re.Match[str]) -> str:
         nonlocal removed
-        if is_sound(match[1]) and len(match[1].split()) < 5:
+        inner = match[match.lastindex or 0]
+        if is_sound(inner) and len(inner.split()) < 5:
             removed = True
             return _GONE
-        return match[1]
+        return inner
 
     line = _GROUP.sub(drop, line)
-    line = _ANGLES.sub(drop_marked, _STARS.sub(drop_marked, line))
+    line = _ANGLES.sub(drop_marked, _EMPHASIS.sub(drop_marked, line))
     bare = line.replace(_GONE, "").strip()
     if (
         bare.isupper()
@@ -427,7 +432,7 @@ def _titles(cues: Sequence[RawCue]) -> set[str]:
 
 def _evidence_lines(cues: Sequence[RawCue]) -> Iterator[str]:
     for cue in cues:
-        if not cue.why and len(cue.text) <= LONGEST_CUE:
+        if not cue.why:
             for _, lines in _dashed(_brackets_in_lines(cue.text)):
                 yield from (line.strip() for line in lines)
 

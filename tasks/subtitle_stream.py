@@ -15,10 +15,14 @@ _PICTURES = {"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"}
 # The format in which each kind of track is taken out; other kinds become SRT.
 _AS_THEY_ARE = {"ass": "ass", "ssa": "ass", "subrip": "srt", "webvtt": "webvtt"}
 # Containers tell languages by ISO 639-2's codes, of which some languages have two.
-LANGUAGES = dict(
-    pair.split("=")
-    for pair in ["ara=ar", "bul=bg", "cat=ca", "ces=cs", "chi=zh", "cze=cs", "dan=da", "deu=de", "dut=nl", "ell=el", "eng=en", "est=et", "fas=fa", "fin=fi", "fra=fr", "fre=fr", "ger=de", "gre=el", "heb=he", "hin=hi", "hrv=hr", "hun=hu", "ice=is", "ind=id", "isl=is", "ita=it", "jpn=ja", "kor=ko", "lav=lv", "lit=lt", "mac=mk", "may=ms", "mkd=mk", "msa=ms", "nld=nl", "nob=nb", "nor=no", "per=fa", "pol=pl", "por=pt", "ron=ro", "rum=ro", "rus=ru", "slk=sk", "slo=sk", "slv=sl", "spa=es", "srp=sr", "swe=sv", "tha=th", "tur=tr", "ukr=uk", "vie=vi", "yue=yue", "zho=zh"]
-)
+_CODES = """
+    ara=ar bul=bg cat=ca ces=cs chi=zh cze=cs dan=da deu=de dut=nl ell=el eng=en est=et fas=fa
+    fin=fi fra=fr fre=fr ger=de gre=el heb=he hin=hi hrv=hr hun=hu ice=is ind=id isl=is ita=it
+    jpn=ja kor=ko lav=lv lit=lt mac=mk may=ms mkd=mk msa=ms nld=nl nob=nb nor=no per=fa pol=pl
+    por=pt ron=ro rum=ro rus=ru slk=sk slo=sk slv=sl spa=es srp=sr swe=sv tha=th tur=tr ukr=uk
+    vie=vi yue=yue zho=zh
+"""
+LANGUAGES = dict(pair.split("=") for pair in _CODES.split())
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def subtitle_tracks(path: Path) -> list[SubtitleTrack]:
         raise UserError(
             f"{path.name} is neither a subtitle file nor a video that can be read ({error})."
         ) from error
-    found = []
+    found: list[SubtitleTrack] = []
     for line in told.partition("Stream mapping:")[0].split("\n"):
         if match := _STREAM.match(line):
             code = (match["language"] or "").lower()

@@ -70,7 +70,12 @@ def said(*texts: str) -> list[tuple[str, str]]:
         ("Paris\n(the capital of France)\nis nice.", "Paris (the capital of France) is nice."),
         ("[We must go now.]", "We must go now."),
         ("(Even so) he went.", "(Even so) he went."),
+        ("The [old] man said.", "The old man said."),
+        ("2 * 3 * 4 = 24 in snake_case", "2 * 3 * 4 = 24 in snake_case"),
+        ("&lt;i&gt;Hi&lt;/i&gt; there", "Hi there"),
         # Songs.
+        ("C# and F# are notes, and so is # 5", "C# and F# are notes, and so is # 5"),
+        ("# 1 rule: be nice", "# 1 rule: be nice"),
         ("♪", ""),
         ("♪♪", ""),
         ("♪ La la la ♪", ""),
@@ -124,6 +129,7 @@ def test_why_nothing_is_said(text: str, why: str) -> None:
     [
         (["[SPEAKER_01] Hi.", "[SPEAKER_02]: Ho."], [("SPEAKER_01", "Hi."), ("SPEAKER_02", "Ho.")]),
         (["Speaker 1: Hi.", "Speaker 2: Ho."], [("Speaker 1", "Hi."), ("Speaker 2", "Ho.")]),
+        (["<SPEAKER_01> Hi.", "SPEAKER 2\nHo."], [("SPEAKER_01", "Hi."), ("SPEAKER 2", "Ho.")]),
         (["BOB: Hi.", "Ho."], [("BOB", "Hi."), ("", "Ho.")]),
         (["BOB : Salut."], [("BOB", "Salut.")]),
         (["MRS. O'HARA: Hi."], [("MRS. O'HARA", "Hi.")]),
