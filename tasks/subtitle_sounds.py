@@ -17,7 +17,8 @@ _ENGLISH = r"""
     inhal(?:es?|ing) instrumental intercom jingl(?:es?|ing) knock(?:s|ing)? laugh(?:s|ing|ter)?
     meows? moan(?:s|ing)? mumbl(?:es?|ing) murmur(?:s|ing)? music\w* mutter(?:s|ing)? neighs?
     noises?
-    offscreen off-screen overlapping pant(?:s|ing) playing plays quacks? radio ratt(?:les|ling) redacted
+    offscreen off-screen overlapping pant(?:s|ing) playing plays quacks? radio ratt(?:les|ling)
+    redacted
     ring(?:s|ing)(?:tone)? roar(?:s|ing)? rumbl(?:es?|ing) rustl(?:es?|ing) scoff(?:s|ing)?
     scream(?:s|ing)? screech(?:es|ing)? shatter(?:s|ing)? shout(?:s|ing)? shriek(?:s|ing)?
     shush(?:es|ing)? sigh(?:s|ing)? silence singing sings sirens? sizzl(?:es|ing) slam(?:s|ming)?
@@ -67,8 +68,8 @@ _SITES = re.compile(
 )
 LONGEST_CREDIT = 15
 _ADDRESS = re.compile(
-    r"(?:https?://|www\.)\S+|\S+@\S+\.\w{2,}"
-    r"|\b[\w-]{2,}\.(?:com|net|org|tv|ru|cn|de|fr|es|it|io|me|info)\b(?:/\S*)?",
+    r"(?:https?://|www\.)\S+|(?<![\w.-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{2,64}"
+    r"|(?<![\w-])[\w-]{2,63}\.(?:com|net|org|tv|ru|cn|de|fr|es|it|io|me|info)\b(?:/\S*)?",
     re.I,
 )
 
