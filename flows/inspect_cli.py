@@ -1,4 +1,4 @@
-"""`voxloom inspect`: what would be read of a book, how long that takes, and what would not."""
+"""`voxloom inspect`: what would be read of a book or a subtitle file, and what would not."""
 
 import json
 from dataclasses import asdict
@@ -55,11 +55,27 @@ ImagesOption = Annotated[
 
 
 def inspect(
-    book: BookArgument,
+    book: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BOOK|SUBTITLES",
+            help="An EPUB, plain text, Markdown or HTML file; or subtitles, or a video with some.",
+        ),
+    ],
     notes: NotesOption = "skip",
     include: IncludeOption = "",
     exclude: ExcludeOption = "",
     images: ImagesOption = False,
+    subtitle_track: Annotated[
+        int | None,
+        typer.Option(
+            "--subtitle-track",
+            metavar="N",
+            min=1,
+            help="A video's subtitle track, from 1; by default the one it shows itself.",
+            rich_help_panel="What",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON.", rich_help_panel="Other")
     ] = False,
@@ -72,12 +88,28 @@ def inspect(
 ) -> None:
     """Show what would be read of a book, how long that takes, and what would be left out and why.
 
+    Of subtitles, show who speaks, what is no speech, and what was mended.
+
     [bold]Examples[/]
 
     voxloom inspect book.epub
 
     voxloom inspect book.epub --notes inline --include copyright --json
+
+    voxloom inspect film.srt
     """
+    from tasks.read_subtitles import SUBTITLE_NAMES, VIDEO_NAMES, read_subtitles
+
+    if book.suffix.lower() in SUBTITLE_NAMES | VIDEO_NAMES:
+        from flows.inspect_subtitles import show_subtitles, subtitle_contents
+
+        start()
+        read = read_subtitles(book, subtitle_track)
+        if as_json:
+            typer.echo(json.dumps(subtitle_contents(read), ensure_ascii=False, indent=2))
+        else:
+            show_subtitles(book.name, read)
+        return
     from tasks.matter import reading_of
 
     reading = reading_of(notes, include, exclude, images)

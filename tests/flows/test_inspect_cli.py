@@ -60,3 +60,49 @@ def test_wrong_options_are_one_sentence(voxloom, book, arguments, status, words)
 def test_what_is_no_book(voxloom, tmp_path):
     ran = voxloom("inspect", tmp_path)
     assert ran.status == 1 and "is a folder" in ran.err
+
+
+SUBTITLES = """1
+00:00:01,000 --> 00:00:03,000
+ANN: Good morning.
+
+2
+00:00:04 --> 00:00:04
+[door slams] Good night.
+
+3
+00:00:06,000 --> 00:00:08,000
+[laughs]
+"""
+
+
+def test_subtitles(voxloom, tmp_path):
+    (tmp_path / "film.en.srt").write_text(SUBTITLES)
+    ran = voxloom("inspect", tmp_path / "film.en.srt")
+    assert ran.status == 0
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert lines[:2] == ["film.en.srt (srt, utf-8, en)", "3 cues in 0:08, 0:04 of them speech"]
+    assert "ANN 1 0:02 Good morning." in lines
+    assert "(not said) 1 0:02 Good night." in lines
+    assert "a sound 1 [laughs]" in lines
+    assert "2 6 It had no length; it is given 1.92 s." in lines
+
+
+def test_subtitles_as_json(voxloom, tmp_path):
+    (tmp_path / "film.srt").write_text(SUBTITLES)
+    told = json.loads(voxloom("inspect", tmp_path / "film.srt", "--json").out)
+    assert (told["format"], told["language"], told["duration"]) == ("srt", "", 8.0)
+    assert [(one["speaker"], one["text"]) for one in told["cues"]] == [
+        ("ANN", "Good morning."),
+        ("", "Good night."),
+        ("", ""),
+    ]
+    assert told["not_spoken"] == {"a sound": [3]}
+    assert [one["number"] for one in told["repairs"]] == [2, 2]
+
+
+def test_a_book_that_is_named_like_subtitles(voxloom, tmp_path):
+    (tmp_path / "film.srt").write_text("Dear diary,\n")
+    ran = voxloom("inspect", tmp_path / "film.srt")
+    assert (ran.status, ran.err.count("\n")) == (1, 1)
+    assert "has no subtitles" in ran.err
