@@ -18,13 +18,16 @@ from tasks.word_times import FRAMES_PER_SECOND
 # Levels are measured every 5 ms, in decibels under the loudest 5 ms of the take.
 _FRAME_SECONDS = 0.005
 _SOUND_DB = -40.0
+_QUIET_DB = -50.0  # a place to cut at need not be quieter
 _FLOOR_DB = -66.0  # re full scale: under it is no sound, even of a take that is all silence
-# Weak consonants at the edges of words are fainter than what counts as sound.
-_WEAK_DB = -50.0
-_WEAK_SECONDS = 0.04
-_MARGIN_SECONDS = 0.01
+_LEAD_SECONDS = 0.02  # kept before the first sound: longer, and the noise in it is heard too early,
+_TAIL_SECONDS = 0.04  # and behind the last, for weak consonants
 _LONGEST_PAUSE_SECONDS = 0.25  # within a cue
 _FADE_SECONDS = 0.005
+# A voice whose sample is noisy makes noise in its pauses, too: there, sound is what is louder.
+_OVER_NOISE_DB = 6.0
+_LOUDEST_NOISE_DB = -24.0
+_SHORTEST_GAP_SECONDS = 0.04
 
 # Phone times are right to about 40 ms.
 _REACH_SECONDS = 0.06
@@ -43,24 +46,27 @@ def split_take(
 
     `audio` (samples,) float32 is the line's take, `times` (phones, 2) are the first and last + 1
     frame (50 a second) of each of its phones, (0, 2) where they are not known. Together the pieces
-    hold every 5 ms that are less than 40 dB under the loudest ones. Each begins 10 to 50 ms before
-    its first sound and ends as much behind its last, unless its neighbour's sound is nearer; pauses
-    of more than 250 ms in it are cut to that. A part of which nothing is heard has a piece without
-    samples. Raises ValueError for what is not finite mono audio.
+    hold every 5 ms that are less than 40 dB under the loudest ones, but for noise in the pauses
+    between two cues. Each begins 20 ms before its first sound and ends 40 ms behind its last,
+    unless its neighbour begins or ends there; pauses of more than 250 ms in it are cut to that. A
+    part of which nothing is heard has a piece without samples. Raises ValueError for what is not
+    finite mono audio.
     """
     if audio.ndim != 1 or not np.isfinite(audio).all():
         raise ValueError(f"not finite mono audio: {audio.shape}")
     hop = round(_FRAME_SECONDS * sample_rate)
     levels = _levels(audio, sample_rate)
-    cuts = _cuts(line, levels, times) if len(line.parts) > 1 else []
-    edges = [0, *cuts, len(levels)]
+    sounds = _sounds(line)
+    gaps = _gaps(sounds, len(levels), times)
+    sounding = _sounding(levels, gaps)
+    cuts = [_quietest(levels, *gap) for gap in gaps] or _by_shares(line, sounds, levels)
+    edges = np.maximum.accumulate([0, *cuts, len(levels)]).tolist()
     pieces = []
-    for number, part in enumerate(line.parts):
-        first, last, onset = _trimmed(levels, edges[number], edges[number + 1])
-        sound = _with_short_pauses(
-            audio[first * hop : last * hop], levels[first:last], hop, onset - first, sample_rate
-        )
-        pieces.append(Piece(line.utterance.index, part.cue, sound, (onset - first) * hop))
+    for part, (start, stop) in zip(line.parts, pairwise(edges), strict=True):
+        first, last, lead = _trimmed(sounding, start, stop)
+        kept = audio[first * hop : last * hop].astype(np.float32)
+        sound = _with_short_pauses(kept, sounding[first:last], hop, sample_rate)
+        pieces.append(Piece(line.utterance.index, part.cue, sound, lead * hop))
     return pieces
 
 
@@ -75,40 +81,32 @@ def _levels(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     return np.asarray(decibels)
 
 
-def _trimmed(levels: np.ndarray, start: int, stop: int) -> tuple[int, int, int]:
-    """The first and last + 1 frame to keep between two cuts, and the first that sounds."""
-    sounding = np.flatnonzero(levels[start:stop] > _SOUND_DB)
-    if not sounding.size:
-        return start, start, start
-    onset, end = start + int(sounding[0]), start + int(sounding[-1]) + 1
-    margin, weak = round(_MARGIN_SECONDS / _FRAME_SECONDS), round(_WEAK_SECONDS / _FRAME_SECONDS)
-    first, last = onset, end
-    while first > max(start, onset - weak) and levels[first - 1] > _WEAK_DB:
-        first -= 1
-    while last < min(stop, end + weak) and levels[last] > _WEAK_DB:
-        last += 1
-    return max(start, first - margin), min(stop, last + margin), onset
+def _trimmed(sounding: np.ndarray, start: int, stop: int) -> tuple[int, int, int]:
+    """The first and last + 1 frame to keep between two cuts, and how many of them lead to the first
+    that sounds."""
+    sounds = start + np.flatnonzero(sounding[start:stop])
+    if not sounds.size:
+        return start, start, 0
+    onset, end = int(sounds[0]), int(sounds[-1]) + 1
+    first = max(start, onset - round(_LEAD_SECONDS / _FRAME_SECONDS))
+    return first, min(stop, end + round(_TAIL_SECONDS / _FRAME_SECONDS)), onset - first
 
 
 def _with_short_pauses(
-    audio: np.ndarray, levels: np.ndarray, hop: int, onset: int, sample_rate: int
+    audio: np.ndarray, sounding: np.ndarray, hop: int, sample_rate: int
 ) -> np.ndarray:
-    """The audio with the middle of each long pause taken out; `onset` is its first frame that
-    sounds."""
+    """The audio with the middle of each long pause between sounds taken out."""
     most = round(_LONGEST_PAUSE_SECONDS / _FRAME_SECONDS)
     fade = round(_FADE_SECONDS * sample_rate)
     ramp = np.linspace(0.0, 1.0, fade, dtype=np.float32)
-    sounding = onset + np.flatnonzero(levels[onset:] > _SOUND_DB)
-    kept = np.zeros(0, np.float32)
+    kept = audio[:0]
     begin = 0
-    for before, after in pairwise(sounding.tolist()):
-        if after - before - 1 <= most:
-            continue
-        stop, start = (before + 1 + most // 2) * hop, (after - most + most // 2) * hop
-        stretch = audio[begin:stop].astype(np.float32)
-        kept = _joined(kept, stretch, ramp)
-        begin = start - fade  # what is faded over is heard twice
-    return _joined(kept, audio[begin:].astype(np.float32), ramp)
+    for before, after in pairwise(np.flatnonzero(sounding).tolist()):
+        if after - before - 1 > most:
+            stop, start = (before + 1 + most // 2) * hop, (after - most + most // 2) * hop
+            kept = _joined(kept, audio[begin:stop], ramp)
+            begin = start - fade  # what is faded over is heard twice
+    return _joined(kept, audio[begin:], ramp)
 
 
 def _joined(before: np.ndarray, after: np.ndarray, ramp: np.ndarray) -> np.ndarray:
@@ -118,14 +116,6 @@ def _joined(before: np.ndarray, after: np.ndarray, ramp: np.ndarray) -> np.ndarr
     fade = ramp.size
     over = before[-fade:] * ramp[::-1] + after[:fade] * ramp
     return np.concatenate([before[:-fade], over, after[fade:]])
-
-
-def _cuts(line: DubLine, levels: np.ndarray, times: np.ndarray) -> list[int]:
-    """The frames at which a take is cut between the parts of its line, in order."""
-    sounds = _sounds(line)
-    known = len(times) >= len(line.utterance.phones) > 0 and any(sounds)
-    cuts = _by_times(sounds, levels, times) if known else _by_shares(line, sounds, levels)
-    return [int(cut) for cut in np.maximum.accumulate(np.clip(cuts, 0, len(levels)))]
 
 
 def _sounds(line: DubLine) -> list[list[int]]:
@@ -143,36 +133,46 @@ def _sounds(line: DubLine) -> list[list[int]]:
     return sounds
 
 
-def _by_times(sounds: Sequence[Sequence[int]], levels: np.ndarray, times: np.ndarray) -> list[int]:
+def _gaps(sounds: Sequence[Sequence[int]], frames: int, times: np.ndarray) -> list[tuple[int, int]]:
+    """Between two parts each, the frames at which the last sound ends and the next one starts; []
+    where no times are known. They are in order."""
+    if len(times) <= max((number for part in sounds for number in part), default=len(times)):
+        return []
     per_frame = 1.0 / FRAMES_PER_SECOND / _FRAME_SECONDS
-    smooth = _smoothed(levels)
-    cuts = []
-    for border in range(1, len(sounds)):
-        before = [number for part in sounds[:border] for number in part]
-        after = [number for part in sounds[border:] for number in part]
-        if not before or not after:
-            cuts.append(0 if not before else len(levels))
-            continue
-        end = round(float(times[before[-1], 1]) * per_frame)
-        start = max(end, round(float(times[after[0], 0]) * per_frame))
-        cuts.append(_quietest(smooth, end, start))
-    return cuts
+    edges = [0]
+    for place in range(1, len(sounds)):
+        before = [number for part in sounds[:place] for number in part]
+        after = [number for part in sounds[place:] for number in part]
+        if before and after:
+            edges += [round(float(times[before[-1], 1]) * per_frame)]
+            edges += [round(float(times[after[0], 0]) * per_frame)]
+        else:
+            edges += [frames if before else 0] * 2
+    rising = np.maximum.accumulate(edges).clip(0, frames).tolist()
+    return list(zip(rising[1::2], rising[2::2], strict=True))
 
 
-def _quietest(smooth: np.ndarray, end: int, start: int) -> int:
+def _sounding(levels: np.ndarray, gaps: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Which frames are sound, (frames,) bool; in the gaps between parts, noise is none."""
+    sounding = levels > _SOUND_DB
+    for end, start in gaps:
+        if start - end >= _SHORTEST_GAP_SECONDS / _FRAME_SECONDS:
+            noise = min(float(np.median(levels[end:start])), _LOUDEST_NOISE_DB)
+            sounding[end:start] &= levels[end:start] > noise + _OVER_NOISE_DB
+    return np.asarray(sounding)
+
+
+def _quietest(levels: np.ndarray, end: int, start: int) -> int:
     """The frame before which it is best to cut between a word that ends and one that starts."""
     reach = round(_REACH_SECONDS / _FRAME_SECONDS)
-    places = np.arange(max(0, end - reach), min(len(smooth) - 1, start + reach) + 1)
+    places = np.arange(max(1, end - reach), min(len(levels) - 1, start + reach) + 1)
     if not places.size:
-        return min(end, len(smooth))
+        return end
     beside = np.maximum(0, np.maximum(end - places, places - start)) * _FRAME_SECONDS
-    return int(places[np.argmin(smooth[places] + _COST_PER_SECOND * beside)])
-
-
-def _smoothed(levels: np.ndarray) -> np.ndarray:
-    """The louder of the two frames at each place between two frames, (frames,)."""
-    before = np.concatenate([levels[:1], levels[:-1]])
-    return np.maximum(before, levels)
+    # Of a silent gap, most belongs to the end of the word before it.
+    aside = np.abs(places - (end + 2 * start) / 3) * _FRAME_SECONDS
+    loudness = np.maximum(np.maximum(levels[places - 1], levels[places]), _QUIET_DB)
+    return int(places[np.argmin(loudness + _COST_PER_SECOND * beside + aside)])
 
 
 def _by_shares(line: DubLine, sounds: Sequence[Sequence[int]], levels: np.ndarray) -> list[int]:
@@ -184,7 +184,6 @@ def _by_shares(line: DubLine, sounds: Sequence[Sequence[int]], levels: np.ndarra
         weights = [part.end - part.start for part in parts]
     said = np.concatenate([[0], np.cumsum(levels > _SOUND_DB)])
     pauses = _pauses(levels)
-    smooth = _smoothed(levels)
     cuts: list[int] = []
     for border in range(1, len(parts)):
         begun = cuts[-1] if cuts else 0
@@ -198,7 +197,7 @@ def _by_shares(line: DubLine, sounds: Sequence[Sequence[int]], levels: np.ndarra
             for start, stop in pauses
             if start > begun and start - reach <= place <= stop + reach
         ]
-        cuts.append(max(near)[1] if near else max(begun, _quietest(smooth, place, place)))
+        cuts.append(max(near)[1] if near else max(begun, _quietest(levels, place, place)))
     return cuts
 
 

@@ -64,11 +64,11 @@ def test_a_pause_between_cues_is_in_neither() -> None:
     for known in (times, UNKNOWN):
         first, second = split_take(TWO, audio, RATE, known)
         assert (first.line, first.cue, second.cue) == (0, 0, 1)
-        assert abs(len(first.audio) / RATE - 1.02) < 0.011
-        assert abs(len(second.audio) / RATE - 1.22) < 0.011
+        assert len(first.audio) == round(1.06 * RATE)
+        assert len(second.audio) == round(1.26 * RATE)
         for piece in (first, second):
             assert piece.audio.dtype == np.float32
-            assert 0.01 <= piece.lead / RATE <= 0.02
+            assert piece.lead == round(0.02 * RATE)
             assert not piece.audio[: piece.lead].any()
             assert np.abs(piece.audio[piece.lead : piece.lead + HOP]).max() > 0.2
 
@@ -83,12 +83,12 @@ def test_a_cut_without_a_pause_is_where_it_is_quietest() -> None:
         assert second.lead == 0
 
 
-def test_weak_consonants_at_the_edges_are_kept() -> None:
-    weak = tone(0.03, 0.3 * 10 ** (-45 / 20))
-    audio = np.concatenate([silence(0.1), weak, tone(1.0), weak, silence(0.1)])
-    (piece,) = split_take(line_of("He left the house."), audio, RATE, UNKNOWN)
-    assert piece.lead == round(0.04 * RATE)
-    assert abs(len(piece.audio) / RATE - 1.08) < 0.011
+def test_noise_in_the_pause_between_two_cues_is_no_sound() -> None:
+    noise = tone(0.4, 0.3 * 10 ** (-30 / 20))
+    audio = np.concatenate([tone(1.0), noise, tone(1.2)])
+    first, second = split_take(TWO, audio, RATE, evenly(TWO, [(0, 1.0), (1.4, 2.6)]))
+    assert len(first.audio) == round(1.04 * RATE)
+    assert (second.lead, len(second.audio)) == (round(0.02 * RATE), round(1.22 * RATE))
 
 
 def test_long_pauses_in_a_cue_are_cut_short() -> None:
@@ -104,7 +104,7 @@ def test_shares_find_the_pause_at_a_mark() -> None:
         [tone(0.5), silence(0.15), tone(0.6), silence(0.1), tone(0.6), silence(0.2), tone(0.3)]
     )
     pieces = split_take(line, audio, RATE, UNKNOWN)
-    assert [round(len(piece.audio) / RATE, 2) for piece in pieces] == [0.51, 1.32, 0.31]
+    assert [round(len(piece.audio) / RATE, 2) for piece in pieces] == [0.54, 1.36, 0.32]
 
 
 def test_a_part_that_has_no_sound_of_its_own() -> None:
@@ -113,7 +113,7 @@ def test_a_part_that_has_no_sound_of_its_own() -> None:
     audio = np.concatenate([tone(1.0), silence(0.3)])
     times = evenly(line, [(0.0, 1.0), (1.0, 1.3)])
     first, second = split_take(line, audio, RATE, times)
-    assert (len(first.audio), len(second.audio)) == (round(1.01 * RATE), 0)
+    assert (len(first.audio), len(second.audio)) == (round(1.04 * RATE), 0)
 
 
 @pytest.mark.parametrize("audio", [silence(0.0), silence(1.0)])
@@ -151,12 +151,13 @@ def test_every_sound_is_in_a_piece(
     assert [piece.cue for piece in pieces] == [0, 1, 2]
     frames = [audio[at : at + HOP] for at in range(0, len(audio), HOP)]
     levels = [float(np.sqrt(np.mean(np.square(frame, dtype=np.float64)))) for frame in frames]
-    loudest = max(levels, default=0.0)
+    # Between two cues, what is less than 18 dB under the loudest sound may be noise.
+    least = max(levels, default=0.0) * 10 ** ((-18 if known else -40) / 20)
     held = b"|".join(piece.audio.tobytes() for piece in pieces)
     at = 0
     for frame, level in zip(frames, levels, strict=True):
-        if level > 1.001 * max(loudest / 100, 10 ** (-66 / 20)):
+        if level > 1.001 * max(least, 10 ** (-66 / 20)):
             at = held.index(frame.tobytes(), at) + frame.nbytes  # in order, and as it was
-    assert all(0 <= piece.lead <= round(0.05 * RATE) for piece in pieces)
+    assert all(0 <= piece.lead <= round(0.02 * RATE) for piece in pieces)
     assert sum(len(piece.audio) for piece in pieces) <= len(audio)
     assert all(a.cue < b.cue for a, b in pairwise(pieces))
