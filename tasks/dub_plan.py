@@ -13,12 +13,10 @@ from model.text.abbreviations import stop_ends_sentence
 from tasks.dub_types import DubLine, Part, SubtitleCue, Subtitles
 from tasks.lexicon import Lexicon
 from tasks.plan import (
-    JOINED,
     LEAST_DENSE,
     LONGEST,
     LONGEST_PHONES,
     NO_LEXICON,
-    SHORTEST,
     Utterance,
     at_end,
     check_readable,
@@ -71,8 +69,8 @@ def plan_dub(
     A line has the cues of one speaker that make up a sentence: at most `LONGEST` characters,
     `LONGEST_PHONES` phones, and 12 s from the start of its first cue to the end of its last. A text
     without ends of sentences is cut where it lets one breathe. No line goes over a gap of more than
-    a second, or over a turn of somebody else. Sentences of less than `SHORTEST` characters join a
-    neighbour that is near. A cue that is longer than a line has parts in several.
+    a second, or over a turn of somebody else. A cue that is longer than a line has parts in
+    several.
 
     `version` and `lexicon` are as for `tasks.plan.plan_chapter`. `warn` is given a sentence for
     each cue of which nothing can be spoken; such a cue is in no line. Another text of a cue changes
@@ -205,36 +203,31 @@ def _continues(before: _Unit, after: _Unit) -> bool:
     """Whether the sentence of a unit goes on in the next one."""
     if before.cue is after.cue:
         return True
-    if _ends_sentence(before.text, after.text):
-        return False
     small = _GOES_ON.match(after.text) is not None
-    return after.start_ms - before.end_ms <= (_FARTHEST_MS if small else _NEAR_MS)
+    near = after.start_ms - before.end_ms <= (_FARTHEST_MS if small else _NEAR_MS)
+    return near and not _ends_sentence(before.text, after.text)
 
 
 def _ends_sentence(text: str, following: str) -> bool:
-    """Whether a text ends with a mark that ends a sentence; an ellipsis does not."""
+    """Whether a sentence ends where a text does; whether an ellipsis ends one, only what follows
+    can tell."""
     bare = text.rstrip(_CLOSERS)
-    if bare[-1:] not in _ENDS or bare.endswith(_ELLIPSIS):
-        return False
-    return bare[-1:] != "." or stop_ends_sentence(bare[:-1], f" {following}")
+    if bare.endswith(_ELLIPSIS):
+        return not (_GOES_ON.match(following) or following.startswith(_ELLIPSIS))
+    if bare[-1:] == ".":
+        return stop_ends_sentence(bare[:-1], f" {following}")
+    return bare[-1:] in _ENDS
 
 
 def _lines(run: Sequence[_Unit]) -> list[list[_Unit]]:
-    """The lines of a run: its sentences, cut where they are too long, short ones joined."""
+    """The lines of a run: its sentences, cut where they are too long."""
     sentences = [[run[0]]]
     for before, after in pairwise(run):
         if _continues(before, after):
             sentences[-1].append(after)
         else:
             sentences.append([after])
-    lines = [line for sentence in sentences for part in _by_time(sentence) for line in _fit(part)]
-    joined = lines[:1]
-    for line in lines[1:]:
-        if _is_short(joined[-1], line):
-            joined[-1] = [*joined[-1], *line]
-        else:
-            joined.append(line)
-    return joined
+    return [line for sentence in sentences for part in _by_time(sentence) for line in _fit(part)]
 
 
 def _by_time(units: list[_Unit]) -> Iterator[list[_Unit]]:
@@ -289,18 +282,6 @@ def _reluctance(before: _Unit, after: _Unit) -> float:
         return 0.0
     bare = before.text.rstrip(_CLOSERS)
     return 0.15 if bare[-1:] in _CLAUSE_ENDS or bare.endswith(_ELLIPSIS) else 0.5
-
-
-def _is_short(before: Sequence[_Unit], after: Sequence[_Unit]) -> bool:
-    """Whether two lines are better spoken as one, since one of them is very short."""
-    characters = [sum(len(unit.text) for unit in line) for line in (before, after)]
-    return (
-        min(characters) < SHORTEST
-        and sum(characters) <= JOINED
-        and after[0].start_ms - before[-1].end_ms <= _NEAR_MS
-        and after[-1].end_ms - before[0].start_ms <= _LONGEST_MS
-        and _fits([*before, *after])
-    )
 
 
 def _unfinished(lines: Sequence[Sequence[_Unit]]) -> list[bool]:

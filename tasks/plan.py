@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 LONGEST = 200
 LONGEST_PHONES = 150
 SHORTEST = 18
-JOINED = 100  # joining never makes more than this
-LEAST = 30  # no half of a cut sentence is shorter,
+_JOINED = 100  # joining never makes more than this
+_LEAST = 30  # no half of a cut sentence is shorter,
 LEAST_DENSE = 8  # nor of one whose numbers take long to say
 NO_LEXICON = Lexicon()
 _GOES_ON = re.compile(r"[\s,;:—–-]*[a-zà-ÿ]")
@@ -107,7 +107,7 @@ def _joined(spans: Iterable[Span], borders: Sequence[int]) -> list[Span]:
             before, middle = joined[-1]
             short = min(middle - before, end - start) < SHORTEST
             short = short and bisect_left(borders, middle) == bisect_right(borders, start)
-            if short and end - before <= JOINED:
+            if short and end - before <= _JOINED:
                 joined[-1] = (before, end)
                 continue
         joined.append((start, end))
@@ -117,7 +117,7 @@ def _joined(spans: Iterable[Span], borders: Sequence[int]) -> list[Span]:
 def _cut(text: str, span: Span, longest: int) -> list[Span]:
     if span[1] - span[0] <= longest:
         return [span]
-    halves = halve(text, span, LEAST)
+    halves = halve(text, span, _LEAST)
     return [part for half in halves for part in _cut(text, half, longest)] if halves else [span]
 
 

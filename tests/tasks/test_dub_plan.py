@@ -58,7 +58,8 @@ def test_a_sentence_goes_over_cue_borders() -> None:
     ("first", "second", "gap", "together"),
     [
         ("At the right we can see the...", "...the head-snarlers.", 0.1, True),
-        ("At the right we can see…", "Somebody whom nobody knows.", 0.1, True),
+        ("At the right we can see…", "somebody whom nobody knows.", 0.1, True),
+        ("At the right we can see…", "Then they went to his house.", 0.1, False),
         ("I went to see Mr.", "Bennet at his own house.", 0.1, True),
         ("I went to see him in the evening", "and found him at his house.", 0.9, True),
         ("I went to see him in the evening", "And found him at his house.", 0.9, False),
@@ -105,13 +106,6 @@ def test_two_people_in_one_cue_are_two_lines() -> None:
     two = subtitles((0, 1, "And so I said to her"), (1, 2, "and then she said nothing"))
     cues = (two.cues[0], replace(two.cues[1], number=1))
     assert len(plan_dub(replace(two, cues=cues), "en")) == 2
-
-
-def test_very_short_sentences_join_a_near_neighbour() -> None:
-    assert planned((0, 1, "Emo."), (1.2, 3, "It is not safe here."), (4, 5, "No.")) == [
-        ["Emo.", "It is not safe here."],
-        ["No."],
-    ]
 
 
 def test_a_gap_that_is_heard_has_a_mark() -> None:

@@ -99,7 +99,7 @@ def test_long_pauses_in_a_cue_are_cut_short() -> None:
 
 
 def test_shares_find_the_pause_at_a_mark() -> None:
-    line = line_of("Emo.", "It is not safe here.", "No.")
+    line = line_of("Emo,", "it is not safe here;", "no.")
     audio = np.concatenate(
         [tone(0.5), silence(0.15), tone(0.6), silence(0.1), tone(0.6), silence(0.2), tone(0.3)]
     )
