@@ -18,8 +18,9 @@ from tasks.clips import ANOTHER_VOICE, LEAST_LIKENESS, likeness
 from tasks.dub_types import RATE, SubtitleCue, Subtitles
 from tasks.ffmpeg import SOUND_FORMATS, FfmpegError, input_arguments, run_ffmpeg
 from tasks.names import file_stem
-from tasks.reference import FRAME_SECONDS, SHORTEST_SECONDS, phrases, speech_probabilities
+from tasks.reference import FRAME_SECONDS, SHORTEST_SECONDS, speech_probabilities
 from tasks.slicing import SHORTEST_SECONDS as SHORTEST_CLIP
+from tasks.slicing import slices
 from tasks.takes import dequantize, encode_flac, quantize
 
 LONGEST_SECONDS = 10.0  # of a sample
@@ -28,7 +29,6 @@ _LONGEST_STRETCH_MS = 10_000
 _TOGETHER_MS = 800  # cues of one speaker that are so near belong to one stretch
 _APART_MS = 100  # from what anybody else says, and from sounds
 _MOST_STRETCHES = 20  # of a speaker, the longest ones
-_KEEP_SECONDS = 0.1  # of the pause at either end of the speech
 _BETWEEN_SECONDS = 0.1  # of silence between two clips of a sample
 _FADE_SECONDS = 0.01
 _LARGEST = 1 << 40  # bytes of a video
@@ -104,7 +104,7 @@ def cut_samples(
         bounds = [(_sample_at(one.start_ms), _sample_at(one.end_ms)) for one in stretches]
         _decode(source, bounds, sound, lambda fraction: on_fraction(fraction / 2))
         for number, (stretch, pcm) in enumerate(zip(stretches, _read(sound, bounds), strict=True)):
-            clips[stretch.speaker].append(_clip(stretch, pcm, voice_vector))
+            clips[stretch.speaker] += _clips(stretch, pcm, voice_vector)
             on_fraction(0.5 + (number + 1) / len(stretches) / 2)
     return [_sample(speaker, clips[speaker], folder) for speaker in wanted]
 
@@ -229,23 +229,20 @@ def _read(target: Path, bounds: Sequence[tuple[int, int]]) -> Iterator[np.ndarra
             yield np.frombuffer(data[: len(data) // 2 * 2], "<i2")
 
 
-def _clip(
+def _clips(
     stretch: Stretch, pcm: np.ndarray, voice_vector: Callable[[np.ndarray, int], np.ndarray]
-) -> _Clip:
-    """The speech of a stretch, without what is before and behind it, and how clean it is."""
+) -> Iterator[_Clip]:
+    """The speech of a stretch, cut at long pauses, and how clean it is."""
     audio = dequantize(pcm)
     likely = speech_probabilities(audio, RATE) if audio.size else np.zeros(0)
-    spoken = phrases(likely)
-    if not spoken:
-        return _Clip(stretch, pcm[:0], 0.0, "hardly any speech")
-    first = max(0.0, spoken[0][0] * FRAME_SECONDS - _KEEP_SECONDS)
-    last = spoken[-1][1] * FRAME_SECONDS + _KEEP_SECONDS
-    kept = audio[round(first * RATE) : round(last * RATE)]
-    kept = (kept - kept.mean(dtype=np.float64)).astype(np.float32)
-    clean = measure(kept, RATE, likely[int(first / FRAME_SECONDS) : int(last / FRAME_SECONDS) + 1])
-    why_not = fault(clean)
-    vector = () if why_not else tuple(voice_vector(kept, RATE).tolist())
-    return _Clip(stretch, quantize(kept), clean.snr_db, why_not, vector)
+    for start, stop in slices(likely):
+        kept = audio[round(start * RATE) : round(stop * RATE)]
+        kept = (kept - kept.mean(dtype=np.float64)).astype(np.float32)
+        first, last = int(start / FRAME_SECONDS), int(stop / FRAME_SECONDS) + 1
+        clean = measure(kept, RATE, likely[first:last])
+        why_not = fault(clean)
+        vector = () if why_not else tuple(voice_vector(kept, RATE).tolist())
+        yield _Clip(stretch, quantize(kept), clean.snr_db, why_not, vector)
 
 
 def _sample(speaker: str, clips: Sequence[_Clip], folder: Path) -> SpeakerSample:
@@ -263,12 +260,12 @@ def _sample(speaker: str, clips: Sequence[_Clip], folder: Path) -> SpeakerSample
             chosen.append(clip)
             seconds = longer
     chosen.sort(key=lambda clip: clip.stretch.start_ms)
-    cues = tuple(cue for clip in chosen for cue in clip.stretch.cues)
+    cues = tuple(dict.fromkeys(cue for clip in chosen for cue in clip.stretch.cues))
     if not clips:
-        why_not = f"nowhere is this speaker alone for {SHORTEST_CLIP:.0f} s"
+        why_not = f"nowhere is this speaker heard alone for {SHORTEST_CLIP:.0f} s"
     elif seconds < ENOUGH_SECONDS:
         left = ", ".join(f"{count} {why}" for why, count in dropped.most_common() if count)
-        why_not = f"only {seconds:.1f} s of clean speech, in {len(clips)} stretches" + (
+        why_not = f"only {seconds:.1f} s of clean speech, of {len(clips)} clips" + (
             f" ({left})" if left else ""
         )
     else:
