@@ -18,18 +18,18 @@ from tasks.clips import ANOTHER_VOICE, LEAST_LIKENESS, likeness
 from tasks.dub_types import RATE, SubtitleCue, Subtitles
 from tasks.ffmpeg import SOUND_FORMATS, FfmpegError, input_arguments, run_ffmpeg
 from tasks.names import file_stem
-from tasks.reference import FRAME_SECONDS, SHORTEST_SECONDS, speech_probabilities
+from tasks.reference import FRAME_SECONDS, speech_probabilities
 from tasks.slicing import SHORTEST_SECONDS as SHORTEST_CLIP
 from tasks.slicing import slices
 from tasks.takes import dequantize, encode_flac, quantize
 
-LONGEST_SECONDS = 10.0  # of a sample
+# Of a sample; a little more than what a voice sample must have, since pauses do not count there.
+LEAST_SECONDS, LONGEST_SECONDS = 3.5, 10.0
 ENOUGH_SECONDS = 5.0  # more clips are added up to this
 _LONGEST_STRETCH_MS = 10_000
 _TOGETHER_MS = 800  # cues of one speaker that are so near belong to one stretch
 _APART_MS = 100  # from what anybody else says, and from sounds
 _MOST_STRETCHES = 20  # of a speaker, the longest ones
-_BETWEEN_SECONDS = 0.1  # of silence between two clips of a sample
 _FADE_SECONDS = 0.01
 _LARGEST = 1 << 40  # bytes of a video
 _TIMEOUT = 4 * 3600.0
@@ -60,18 +60,18 @@ class Stretch:
 
 @dataclass(frozen=True)
 class _Clip:
-    """Speech of a stretch, 16-bit samples (samples,) at `RATE`, how clean it is, or why it is not
-    to be used."""
+    """Speech of a stretch, (samples,) float32 at `RATE`, how clean it is, or why it is not to be
+    used."""
 
     stretch: Stretch
-    pcm: np.ndarray
+    audio: np.ndarray
     snr_db: float
     why_not: str
     vector: tuple[float, ...] = ()
 
     @property
     def seconds(self) -> float:
-        return len(self.pcm) / RATE
+        return len(self.audio) / RATE
 
 
 def cut_samples(
@@ -104,7 +104,7 @@ def cut_samples(
         bounds = [(_sample_at(one.start_ms), _sample_at(one.end_ms)) for one in stretches]
         _decode(source, bounds, sound, lambda fraction: on_fraction(fraction / 2))
         for number, (stretch, pcm) in enumerate(zip(stretches, _read(sound, bounds), strict=True)):
-            clips[stretch.speaker] += _clips(stretch, pcm, voice_vector)
+            clips[stretch.speaker].append(_clip(stretch, pcm, voice_vector))
             on_fraction(0.5 + (number + 1) / len(stretches) / 2)
     return [_sample(speaker, clips[speaker], folder) for speaker in wanted]
 
@@ -229,20 +229,22 @@ def _read(target: Path, bounds: Sequence[tuple[int, int]]) -> Iterator[np.ndarra
             yield np.frombuffer(data[: len(data) // 2 * 2], "<i2")
 
 
-def _clips(
+def _clip(
     stretch: Stretch, pcm: np.ndarray, voice_vector: Callable[[np.ndarray, int], np.ndarray]
-) -> Iterator[_Clip]:
-    """The speech of a stretch, cut at long pauses, and how clean it is."""
+) -> _Clip:
+    """The speech of a stretch, without long pauses, and how clean it is."""
     audio = dequantize(pcm)
     likely = speech_probabilities(audio, RATE) if audio.size else np.zeros(0)
-    for start, stop in slices(likely):
-        kept = audio[round(start * RATE) : round(stop * RATE)]
-        kept = (kept - kept.mean(dtype=np.float64)).astype(np.float32)
-        first, last = int(start / FRAME_SECONDS), int(stop / FRAME_SECONDS) + 1
-        clean = measure(kept, RATE, likely[first:last])
-        why_not = fault(clean)
-        vector = () if why_not else tuple(voice_vector(kept, RATE).tolist())
-        yield _Clip(stretch, quantize(kept), clean.snr_db, why_not, vector)
+    spoken = slices(likely)
+    if not spoken:
+        return _Clip(stretch, audio[:0], 0.0, "hardly any speech")
+    kept = _together([audio[round(start * RATE) : round(stop * RATE)] for start, stop in spoken])
+    kept -= kept.mean(dtype=np.float64)
+    heard = [likely[int(a / FRAME_SECONDS) : round(b / FRAME_SECONDS)] for a, b in spoken]
+    clean = measure(kept, RATE, np.concatenate(heard))
+    why_not = fault(clean)
+    vector = () if why_not else tuple(voice_vector(kept, RATE).tolist())
+    return _Clip(stretch, kept, clean.snr_db, why_not, vector)
 
 
 def _sample(speaker: str, clips: Sequence[_Clip], folder: Path) -> SpeakerSample:
@@ -255,37 +257,36 @@ def _sample(speaker: str, clips: Sequence[_Clip], folder: Path) -> SpeakerSample
     chosen: list[_Clip] = []
     seconds = 0.0
     for clip in sorted(same, key=lambda clip: (-clip.snr_db, clip.stretch.start_ms)):
-        longer = seconds + clip.seconds + (_BETWEEN_SECONDS if chosen else 0.0)
-        if seconds < ENOUGH_SECONDS and longer <= LONGEST_SECONDS:
+        if seconds < ENOUGH_SECONDS and seconds + clip.seconds <= LONGEST_SECONDS:
             chosen.append(clip)
-            seconds = longer
+            seconds += clip.seconds
     chosen.sort(key=lambda clip: clip.stretch.start_ms)
-    cues = tuple(dict.fromkeys(cue for clip in chosen for cue in clip.stretch.cues))
+    cues = tuple(cue for clip in chosen for cue in clip.stretch.cues)
     if not clips:
         why_not = f"nowhere is this speaker heard alone for {SHORTEST_CLIP:.0f} s"
     elif seconds < ENOUGH_SECONDS:
         left = ", ".join(f"{count} {why}" for why, count in dropped.most_common() if count)
-        why_not = f"only {seconds:.1f} s of clean speech, of {len(clips)} clips" + (
+        why_not = f"only {seconds:.1f} s of clean speech in {len(clips)} stretches" + (
             f" ({left})" if left else ""
         )
     else:
         why_not = ""
-    if seconds < SHORTEST_SECONDS:
+    if seconds < LEAST_SECONDS:
         return SpeakerSample(speaker, None, round(seconds, 2), cues, why_not)
     named = hash_bytes(speaker.encode())[:8]  # two names may make the same file's name
     path = folder / f"{file_stem(speaker, 'speaker')}-{named}.flac"
-    write_bytes(path, encode_flac(_together(chosen), RATE))
+    write_bytes(path, encode_flac(quantize(_together([clip.audio for clip in chosen])), RATE))
     return SpeakerSample(speaker, path, round(seconds, 2), cues, why_not)
 
 
-def _together(clips: Sequence[_Clip]) -> np.ndarray:
-    """Clips one after the other, faded in and out, as 16-bit samples."""
+def _together(clips: Sequence[np.ndarray]) -> np.ndarray:
+    """Clips (samples,) one after the other, faded in and out."""
     fade = round(_FADE_SECONDS * RATE)
-    ramp = np.linspace(0.0, 1.0, fade)
-    parts: list[np.ndarray] = []
+    ramp = np.linspace(0.0, 1.0, fade, dtype=np.float32)
+    faded = []
     for clip in clips:
-        audio = clip.pcm.astype(np.float64)
-        audio[:fade] *= ramp
-        audio[-fade:] *= ramp[::-1]
-        parts += [np.zeros(round(_BETWEEN_SECONDS * RATE)), audio]
-    return np.rint(np.concatenate(parts[1:])).astype(np.int16)
+        one = clip.astype(np.float32)
+        one[:fade] *= ramp[: one.size]
+        one[-fade:] *= ramp[::-1][-one.size :]
+        faded.append(one)
+    return np.concatenate(faded)
