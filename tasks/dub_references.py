@@ -2,8 +2,9 @@
 
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
@@ -88,8 +89,8 @@ def cut_samples(
     cues of that speaker, at whose time the subtitles have nobody else and no sounds, and have been
     found clean (tasks/cleaning.py) and of one person, as `voice_vector(audio, rate)` hears it. The
     cleanest come first, until there are 5 s of them, at most 10. The same input gives the same
-    bytes. Of the film's sound, only what may be used is kept, on the disk. Raises UserError where
-    the file has no sound that can be read.
+    bytes. Of the film's sound, only what may be used is kept, on the disk, and one speaker's in
+    memory. Raises UserError where the file has no sound that can be read.
     """
     check_file(source, _LARGEST)
     wanted = list(dict.fromkeys(speakers))
@@ -98,15 +99,21 @@ def cut_samples(
         (one for speaker in wanted for one in _longest(alone.get(speaker, []))),
         key=lambda one: one.start_ms,
     )
-    clips: dict[str, list[_Clip]] = {speaker: [] for speaker in wanted}
+    bounds = [(_sample_at(one.start_ms), _sample_at(one.end_ms)) for one in stretches]
+    places = list(accumulate((last - first for first, last in bounds), initial=0))
+    samples = []
     with tempfile.TemporaryDirectory(prefix="voxloom-") as temporary:
         sound = Path(temporary) / "stretches.s16"
-        bounds = [(_sample_at(one.start_ms), _sample_at(one.end_ms)) for one in stretches]
         _decode(source, bounds, sound, lambda fraction: on_fraction(fraction / 2))
-        for number, (stretch, pcm) in enumerate(zip(stretches, _read(sound, bounds), strict=True)):
-            clips[stretch.speaker].append(_clip(stretch, pcm, voice_vector))
-            on_fraction(0.5 + (number + 1) / len(stretches) / 2)
-    return [_sample(speaker, clips[speaker], folder) for speaker in wanted]
+        for number, speaker in enumerate(wanted):
+            clips = [
+                _clip(stretch, _read(sound, place, last - first), voice_vector)
+                for stretch, place, (first, last) in zip(stretches, places, bounds, strict=False)
+                if stretch.speaker == speaker
+            ]
+            samples.append(_sample(speaker, clips, folder))
+            on_fraction(0.5 + (number + 1) / len(wanted) / 2)
+    return samples
 
 
 def stretches_alone(cues: Sequence[SubtitleCue]) -> dict[str, list[Stretch]]:
@@ -222,11 +229,9 @@ class _Taker:
         self._on_fraction(min(1.0, end / self._end))
 
 
-def _read(target: Path, bounds: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
-    with target.open("rb") as file:
-        for first, last in bounds:
-            data = file.read(2 * (last - first))
-            yield np.frombuffer(data[: len(data) // 2 * 2], "<i2")
+def _read(target: Path, place: int, samples: int) -> np.ndarray:
+    """So many samples (samples,) int16 of a file, or as many as there are, from a place on."""
+    return np.fromfile(target, "<i2", samples, offset=2 * place)
 
 
 def _clip(

@@ -1,5 +1,6 @@
 """The cast file of a dub: written once, edited by the user, never written over."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,14 @@ def test_a_file_that_can_not_be_added_to_stays_as_it_is(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="speakers"):
             write_cast(path, FILM, "popeye.srt")
         assert path.read_text() == text
+
+
+def test_the_example_of_the_docs(root: Path, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (root / "docs/dubbing.md").read_text(), re.S)
+    (tmp_path / "cast.yaml").write_text(example)
+    cast = load_dub_cast(tmp_path / "cast.yaml")
+    assert cast.voices == {"Popeye": "recordings/popeye.wav", "Olive": "olive"}
+    assert (cast.people, cast.skipped) == ({"OLIVE OYL": "Olive"}, {"Crowd"})
 
 
 def test_nobody_has_a_name(tmp_path: Path) -> None:

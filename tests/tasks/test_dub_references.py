@@ -153,14 +153,20 @@ def test_samples_of_two_speakers(
     video, starts = film(tmp_path, parts, offset=0.7)
     ends = [start + len(part) / RATE for start, part in zip(starts, parts, strict=True)]
     names = ["A/1", "B", "B", "B", "A/1"]
-    told = subtitles(*zip(starts, ends, names, strict=True), (ends[-1] + 1, ends[-1] + 2, "C"))
+    after = ends[-1] + 2.0  # where the film is over
+    told = subtitles(
+        *zip(starts, ends, names, strict=True),
+        (after, after + 1, "C"),
+        (after + 3, after + 6, "D"),
+    )
     fractions: list[float] = []
     folder = tmp_path / "samples"
-    made = cut_samples(video, told, ["B", "A/1", "C"], folder, voice_vector, fractions.append)
-    b, a, c = made
-    assert [sample.speaker for sample in made] == ["B", "A/1", "C"]
+    made = cut_samples(video, told, ["B", "A/1", "C", "D"], folder, voice_vector, fractions.append)
+    b, a, c, d = made
+    assert [sample.speaker for sample in made] == ["B", "A/1", "C", "D"]
     assert b.cues and set(b.cues) <= {1, 2} and 5.0 <= b.seconds <= 10.0 and not b.why_not
     assert c.path is None and "2 s" in c.why_not
+    assert d.path is None and "hardly any speech" in d.why_not
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     # What is in the sample of A is what A says there.
     assert a.path and a.path.parent == folder
