@@ -1,12 +1,16 @@
 """A line's take is split between its cues: where words end, at pauses, and no sound is lost."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.engine import Engine
+from model.speaking import Request, Sample
+from tasks.audio_in import load_sample
 from tasks.dub_plan import plan_dub
 from tasks.dub_types import DubLine, SubtitleCue, Subtitles
 from tasks.lexicon import Entry, Lexicon
@@ -161,3 +165,32 @@ def test_every_sound_is_in_a_piece(
     assert all(0 <= piece.lead <= round(0.02 * RATE) for piece in pieces)
     assert sum(len(piece.audio) for piece in pieces) <= len(audio)
     assert all(a.cue < b.cue for a, b in pairwise(pieces))
+
+
+@pytest.mark.slow
+def test_takes_of_the_built_in_voice(root: Path) -> None:
+    engine = Engine.load()
+    audio, rate = load_sample(root / "demo" / "voice.flac")
+    reference = engine.reference([Sample(audio, rate)])
+    lines = [
+        line_of("The keeper of the lighthouse", "tapped the barometer and waited."),
+        line_of("When the storm was over at last,", "the ship came back,", "but nobody was in it."),
+        line_of("I have always wanted to see", "the gardens of Babylon."),
+    ]
+    requests = [Request(line.utterance.phones, seed=7) for line in lines]
+    for line, made in zip(lines, engine.render(requests, reference), strict=True):
+        pieces = split_take(line, made.audio, engine.sample_rate, made.times)
+        # 10 ms windows, each millisecond; sound is 40 dB under the loudest.
+        loudest = envelope(made.audio, engine.sample_rate).max()
+        for piece in pieces:
+            heard = envelope(piece.audio, engine.sample_rate) > loudest / 100
+            assert abs(int(heard.argmax()) + 5 - 1000 * piece.lead / engine.sample_rate) <= 15
+        held = sum(float(np.square(piece.audio, dtype=np.float64).sum()) for piece in pieces)
+        assert held > 0.999 * float(np.square(made.audio, dtype=np.float64).sum())
+
+
+def envelope(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    step, window = sample_rate // 1000, sample_rate // 100
+    energy = np.concatenate([[0.0], np.cumsum(np.square(audio, dtype=np.float64))])
+    places = np.arange(0, len(audio) - window, step)
+    return np.sqrt((energy[places + window] - energy[places]) / window)
