@@ -278,9 +278,9 @@ def _fits(units: Sequence[_Unit]) -> bool:
 
 def _reluctance(before: _Unit, after: _Unit) -> float:
     """How much is against a cut between two units of a sentence."""
-    if after.start_ms - before.end_ms >= _PAUSE_MS:
-        return 0.0
     bare = before.text.rstrip(_CLOSERS)
+    if after.start_ms - before.end_ms >= _PAUSE_MS or bare[-1:] in _ENDS:
+        return 0.0
     return 0.15 if bare[-1:] in _CLAUSE_ENDS or bare.endswith(_ELLIPSIS) else 0.5
 
 

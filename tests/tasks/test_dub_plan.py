@@ -143,6 +143,15 @@ def test_a_cue_that_is_too_long_has_parts_in_several_lines() -> None:
     assert " ".join(line.utterance.text for line in lines) == text
 
 
+def test_a_text_without_stops_is_cut_where_one_breathes() -> None:
+    said = [(3.0 * n, 3.0 * n + 3, f"So hearty and hale was number {n}") for n in range(6)]
+    said[2] = (6.0, 8.5, "So hearty and hale was number 2")  # then there is a gap
+    assert [len(line) for line in planned(*said)] == [3, 3]
+    said[2] = (6.0, 9.0, "So hearty and hale was number 2")
+    said[1] = (3.0, 6.0, "So hearty and hale was number 1,")
+    assert [len(line) for line in planned(*said)] == [2, 4]
+
+
 def test_numbers_are_as_long_as_they_are_said() -> None:
     text = " ".join(["1,234,567"] * 12)
     lines = plan_dub(subtitles((0, 5, text)), "en")
