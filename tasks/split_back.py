@@ -27,7 +27,8 @@ _FADE_SECONDS = 0.005
 # A voice whose sample is noisy makes noise in its pauses, too: there, sound is what is louder.
 _OVER_NOISE_DB = 6.0
 _LOUDEST_NOISE_DB = -24.0
-_SHORTEST_GAP_SECONDS = 0.04
+_SHORTEST_PAUSE_SECONDS = 0.04
+_LATE_SECONDS = 0.06  # by which phone times have a word begin late after a pause
 
 # Phone times are right to about 40 ms. A quieter place must be so many decibels quieter for each
 # second beside the border: with 150, Whisper heard words of the neighbour in some pieces.
@@ -157,9 +158,10 @@ def _sounding(levels: np.ndarray, gaps: Sequence[tuple[int, int]]) -> np.ndarray
     """Which frames are sound, (frames,) bool; in the gaps between parts, noise is none."""
     sounding = levels > _SOUND_DB
     for end, start in gaps:
-        if start - end >= _SHORTEST_GAP_SECONDS / _FRAME_SECONDS:
-            noise = min(float(np.median(levels[end:start])), _LOUDEST_NOISE_DB)
-            sounding[end:start] &= levels[end:start] > noise + _OVER_NOISE_DB
+        pause = slice(end, start - round(_LATE_SECONDS / _FRAME_SECONDS))
+        if pause.stop - end >= _SHORTEST_PAUSE_SECONDS / _FRAME_SECONDS:
+            noise = min(float(np.median(levels[pause])), _LOUDEST_NOISE_DB)
+            sounding[pause] &= levels[pause] > noise + _OVER_NOISE_DB
     return np.asarray(sounding)
 
 
