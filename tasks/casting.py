@@ -306,7 +306,7 @@ def load_cast(path: Path) -> Cast:
         raise UsageError(f"{path}: dashes may be true or false")
     voices[DIALOGUE] = dialogue
     rules = tuple(_rule(path, rule, names) for rule in _section(path, "lines", content, list))
-    given = {speaker: _voice(path, voice) for speaker, voice in voices.items() if voice}
+    given = {speaker: voice_beside(path, voice) for speaker, voice in voices.items() if voice}
     return Cast(given, names, rules, dashes == "true")
 
 
@@ -345,8 +345,9 @@ def _rule(path: Path, given: object, names: Mapping[str, str]) -> Rule:
     return Rule(speaker, text, attribution, chapter, paragraph)
 
 
-def _voice(path: Path, given: str) -> str:
-    """A path from the file's folder on where a file is there, else what is given."""
+def voice_beside(path: Path, given: str) -> str:
+    """A sample's path from the folder of a cast file on where a file is there, else what is
+    given."""
     beside = path.parent / given
     return str(beside) if beside.is_file() else given
 
@@ -362,13 +363,14 @@ def draft_cast(book: Book) -> str:
                 if name := _ANYBODY_SAYS.find(*_beside(block.text, quoted, index)):
                     counts[name] += 1
     names = [(name, count) for name, count in counts.most_common(_MOST_DRAFTED) if count > 1]
-    voices = "".join(f"  {_key(name)}:  # named {count} times\n" for name, count in names)
+    voices = "".join(f"  {yaml_key(name)}:  # named {count} times\n" for name, count in names)
     return _DRAFT.format(
         title=" ".join(book.title.split()), total=total, named=sum(counts.values()), voices=voices
     )
 
 
-def _key(name: str) -> str:
+def yaml_key(name: str) -> str:
+    """A name as it is written in a YAML file."""
     return yaml.safe_dump(name, allow_unicode=True, width=10_000).splitlines()[0]
 
 

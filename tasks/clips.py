@@ -84,7 +84,7 @@ def choose(found: Sequence[Candidate], recorded_seconds: float, most_seconds: fl
             dropped[one.why_not] = dropped.get(one.why_not, 0.0) + one.seconds
     usable = [one for one in found if not one.why_not]
     kept = []
-    for one, like in zip(usable, _likeness([one.vector for one in usable]), strict=True):
+    for one, like in zip(usable, likeness([one.vector for one in usable]), strict=True):
         if like >= LEAST_LIKENESS:
             kept.append(one)
         else:
@@ -130,7 +130,7 @@ def hold_out(count: int, sample: int) -> list[int]:
     return [others[int((place + 0.5) * len(others) / wanted)] for place in range(wanted)]
 
 
-def _likeness(vectors: Sequence[tuple[float, ...]]) -> list[float]:
+def likeness(vectors: Sequence[tuple[float, ...]]) -> list[float]:
     """Cosine of each vector with the one that is most like the others (the medoid)."""
     if len(vectors) < 3:
         return [1.0] * len(vectors)

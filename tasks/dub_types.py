@@ -113,7 +113,14 @@ class Placement:
 
 @dataclass(frozen=True)
 class DubCast:
-    """Who is dubbed with which voice: a speaker's sample or registered name; speakers that are not
-    in it have the default voice."""
+    """Who is dubbed with which voice: a person's sample or registered name; people that are not in
+    `voices` have the `default` voice, "" being the one of the command line.
+
+    `people` says who the speakers of the subtitles are, where that is not their own name; `skipped`
+    are people that nothing is spoken of.
+    """
 
     voices: Mapping[str, str] = field(default_factory=dict)
+    default: str = ""
+    people: Mapping[str, str] = field(default_factory=dict)
+    skipped: frozenset[str] = frozenset()

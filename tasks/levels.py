@@ -15,9 +15,10 @@ def amplitude(level_db: float) -> float:
     return float(10.0 ** (level_db / 20.0))
 
 
-def frame_levels(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """RMS of each 10 ms of `audio` (samples,) -> (frames,); the last frame may be shorter."""
-    hop = max(1, round(FRAME_SECONDS * sample_rate))
+def frame_levels(audio: np.ndarray, sample_rate: int, seconds: float = FRAME_SECONDS) -> np.ndarray:
+    """RMS of each 10 ms (or `seconds`) of `audio` (samples,) -> (frames,); the last frame may be
+    shorter."""
+    hop = max(1, round(seconds * sample_rate))
     starts = np.arange(0, audio.size, hop)
     if starts.size == 0:
         return np.zeros(0)

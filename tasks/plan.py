@@ -27,7 +27,7 @@ LONGEST_PHONES = 150
 SHORTEST = 18
 _JOINED = 100  # joining never makes more than this
 _LEAST = 30  # no half of a cut sentence is shorter,
-_LEAST_DENSE = 8  # nor of one whose numbers take long to say
+LEAST_DENSE = 8  # nor of one whose numbers take long to say
 NO_LEXICON = Lexicon()
 _GOES_ON = re.compile(r"[\s,;:—–-]*[a-zà-ÿ]")
 _SENTENCE_ENDS = frozenset((mark,) for mark in ENDS)
@@ -141,11 +141,7 @@ def plan_chapter(
     cut where another voice begins. `warn` is given a sentence for each thing that the book says of
     its words and that can't be spoken. Raises UserError for a language that has no text front-end.
     """
-    if language.split("-")[0].lower() not in LANGUAGES:
-        raise UserError(
-            f"the text is in {language!r}, and only {', '.join(LANGUAGES)} can be read so far: "
-            "choose the language that it is to be read in"
-        )
+    check_readable(language)
     blocks = list(enumerate(chapter.blocks))
     if chapter.title.strip() and not _says_title(chapter.title, chapter.blocks, language):
         blocks.insert(0, (-1, Block("heading", chapter.title)))
@@ -170,14 +166,14 @@ def plan_chapter(
         unheard: tuple[Token, ...] = ()  # at the block's beginning
         for part in parts:
             ended = part.spoken.phones[-1:] in _SENTENCE_ENDS
-            pause, close = (pauses.sentence if ended else pauses.clause), _going_on
+            pause, close = (pauses.sentence if ended else pauses.clause), going_on
             if part is parts[-1]:
-                pause, close = after, _at_end
+                pause, close = after, at_end
             elif part.end in ends and _GOES_ON.match(text, part.end):
                 pause = pauses.clause  # “Stop!” | he cried.
             phones, characters = spoken_line(part.spoken, close)
             if not PAUSES.issuperset(phones):
-                tokens = (*unheard, *_tokens(part.spoken, part.start))
+                tokens = (*unheard, *tokens_of(part.spoken, part.start))
                 utterance = Utterance(
                     number,
                     len(planned),
@@ -194,7 +190,7 @@ def plan_chapter(
                 unheard = ()
                 continue
             # It has no sound, but it is printed: it is shown with what is spoken beside it.
-            silent = tuple(replace(token, phones=0) for token in _tokens(part.spoken, part.start))
+            silent = tuple(replace(token, phones=0) for token in tokens_of(part.spoken, part.start))
             if len(planned) > block_begins:
                 last = planned[-1]
                 planned[-1] = _showing(last, text, (*_moved(last.tokens, last.start), *silent))
@@ -207,7 +203,16 @@ def plan_chapter(
     return planned
 
 
-def _tokens(spoken: Spoken, start: int) -> tuple[Token, ...]:
+def check_readable(language: str) -> None:
+    """Raises UserError for a language that has no text front-end."""
+    if language.split("-")[0].lower() not in LANGUAGES:
+        raise UserError(
+            f"the text is in {language!r}, and only {', '.join(LANGUAGES)} can be read so far: "
+            "choose the language that it is to be read in"
+        )
+
+
+def tokens_of(spoken: Spoken, start: int) -> tuple[Token, ...]:
     """What is said for each printed token; `start` is where the text stands in its block."""
     return _moved(
         [Token(word.start, word.end, word.spoken, len(word.phones)) for word in spoken.words], start
@@ -240,11 +245,13 @@ def _pause_after_block(kind: str, follower: str, pauses: Pauses) -> float:
     return pauses.paragraph
 
 
-def _going_on(phones: tuple[str, ...]) -> tuple[str, ...]:
+def going_on(phones: tuple[str, ...]) -> tuple[str, ...]:
+    """`phones` of a text that is cut before its sentence ends, with a comma at their end."""
     return (*phones, ",") if phones and phones[-1] not in PAUSES else phones
 
 
-def _at_end(phones: tuple[str, ...]) -> tuple[str, ...]:
+def at_end(phones: tuple[str, ...]) -> tuple[str, ...]:
+    """`phones` of a text that ends there, with a full stop unless a mark is at their end."""
     return phones if phones[-1:] == (",",) else with_end(phones)
 
 
@@ -274,7 +281,7 @@ def _fitting(script: _Script, span: Span, language: str, version: str) -> list[_
     spoken than printed."""
     readings = within(script.readings, *span)
     spoken = speak_text(script.text[span[0] : span[1]], language, version, readings)
-    if len(spoken.phones) > LONGEST_PHONES and (halves := halve(script.uncut, span, _LEAST_DENSE)):
+    if len(spoken.phones) > LONGEST_PHONES and (halves := halve(script.uncut, span, LEAST_DENSE)):
         return [part for half in halves for part in _fitting(script, half, language, version)]
     return [_Part(span[0], spoken)]
 
