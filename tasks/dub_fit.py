@@ -41,8 +41,10 @@ _ROUNDS = 4  # of choosing rates, since a late start leaves less room
 
 # What is worse than what. A second too long costs `_LONG` and its square `_LONGER`; the costs of
 # rates are for the logarithm of a rate. So a piece is stretched up to the soft limit before the
-# next one starts late, and past that limit only once the next would be some 50 ms late.
+# next one starts late or is interrupted, and past that limit only once the next would be some 50 ms
+# late.
 _LONG, _LONGER = 20.0, 200.0
+_INTERRUPTING = 3.0  # a second of another speaker's turn
 _STRETCHED = 4.0  # its square
 _PAST_COMFORT = 4.0  # its square, from the model's fastest on
 _PAST_SOFT = 60.0
@@ -55,12 +57,13 @@ _SPEEDS = np.arange(round(100 * SLOWEST), round(100 * FASTEST) + 1) / 100
 
 @dataclass(frozen=True)
 class Room:
-    """When a cue's speech should begin, when its subtitle goes, and when the speech should be over,
-    in samples of the grid."""
+    """When a cue's speech should begin, when its subtitle goes, when the speech should be over, and
+    when it must be unless something else gives way; in samples of the grid."""
 
     start: int
     shown_until: int
     latest: int
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,12 @@ def cue_rooms(
         latest = shown_until + _LAST_BORROWS if total is None else total - delay
         if cue.speaker in next_start:
             latest = min(latest, next_start[cue.speaker] * _MS - _GUARD)
+        limit = latest
         after = bisect_left(starts, max(cue.start_ms + 1, cue.end_ms))
         if after < len(starts):
             latest = min(latest, starts[after] * _MS)
-        rooms[cue.index] = Room(start + delay, shown_until + delay, latest + delay)
+            limit = min(limit, starts[after] * _MS + _TURN)
+        rooms[cue.index] = Room(start + delay, shown_until + delay, latest + delay, limit + delay)
         next_start[cue.speaker] = cue.start_ms
     return rooms
 
@@ -154,7 +159,7 @@ def choose_speed(seconds: Sequence[float], room: LineRoom, mode: Mode = "dub") -
     lengths = np.maximum(0.01, np.asarray(seconds))[:, None] / _SPEEDS
     too_long = np.maximum(0.0, np.log(lengths / max(0.05, room.most)))
     unlike_shown = np.maximum(0.0, np.abs(np.log(lengths / max(0.05, room.shown))) - _UNLIKE)
-    cost = 100.0 * too_long + np.log(_SPEEDS) ** 2 + 0.1 * unlike_shown**2
+    cost = 100.0 * too_long + np.log(_SPEEDS) ** 2 + 0.2 * unlike_shown**2
     candidate, speed = np.unravel_index(int(np.argmin(np.round(cost, 9))), cost.shape)
     return Choice(int(candidate), float(_SPEEDS[speed]))
 
@@ -249,12 +254,15 @@ def _stretches(groups: Sequence[_Group], starts: Sequence[int]) -> list[float]:
 
 def _costs(group: _Group, start: int) -> np.ndarray:
     """What each stretch of a group costs, (stretches,)."""
-    room = group.room.latest - max(start, group.room.start)
+    start = max(start, group.room.start)
     spoken = sum(piece.samples for piece in group.pieces) / _STRETCHES
-    too_long = np.maximum(0, spoken + group.pauses - room) / RATE
+    ends = start + spoken + group.pauses
+    interrupting = np.maximum(0, np.minimum(ends, group.room.limit) - group.room.latest) / RATE
+    too_long = np.maximum(0, ends - group.room.limit) / RATE
     rate = np.log(_STRETCHES * group.speed)
     cost = (
-        _LONG * too_long
+        _INTERRUPTING * interrupting
+        + _LONG * too_long
         + _LONGER * too_long**2
         + _STRETCHED * np.log(_STRETCHES) ** 2
         + _PAST_COMFORT * np.maximum(0.0, rate - math.log(FASTEST)) ** 2

@@ -186,6 +186,13 @@ class TestPlace:
         assert placed[0].rate == SOFT_LIMIT
         assert max(map(abs, errors_ms(placed, cues))) <= 40
 
+    def test_beyond_the_soft_limit_others_are_interrupted_a_little(self):
+        cues = [cue(0, 0, 2000, "A"), cue(1, 2000, 6000, "B")]
+        placed = place([measure(0, 2600, "A"), measure(1, 1500, "B")], cues)
+        assert placed[0].rate == SOFT_LIMIT
+        assert errors_ms(placed, cues) == [0.0, 0.0]
+        assert 0 < ends(placed[0]) - placed[1].start <= 150 * MS
+
     def test_what_can_not_fit_is_reported_and_spoken(self):
         cues = [cue(0, 0, 1000), cue(1, 1000, 2000), cue(2, 9000, 9900)]
         placed = place([measure(0, 3000), measure(1, 800), measure(2, 800)], cues)
