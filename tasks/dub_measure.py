@@ -31,6 +31,7 @@ _FRAME = RATE // 100
 _BLOCK = 10 * RATE
 _BELOW_DB = -40.0  # relative to the loudest: the first sound, or none
 _FLOOR_DB = -70.0  # nothing is heard
+_WINDOW = 5  # milliseconds of a level
 _REACH = 300 * _MS  # around a placement, in which its sound is looked for
 _TURN_MS = 200  # speakers may overlap so long though their subtitles don't
 _PAUSE_FRAMES = 30  # that belong to speech
@@ -267,19 +268,23 @@ def _find_spans(stems: Mapping[str, Path], placements: Sequence[Placement]) -> l
 
 
 def _sounding_span(file: soundfile.SoundFile, first: int, last: int) -> _Span:
-    """The first and last millisecond that is less than 40 dB under the loudest one."""
+    """The first and last millisecond of sound: what brings the level of 5 ms to less than 40 dB
+    under the loudest 5 ms."""
     first, last = max(0, first), min(last, file.frames)
     if last - first < _MS:
         return _Span(None, None)
     file.seek(first)
     audio = file.read(last - first, dtype="float32")
     audio = audio[: len(audio) // _MS * _MS].reshape(-1, _MS)
-    levels = np.sqrt(np.mean(np.square(audio, dtype=np.float64), axis=1))
+    powers = np.mean(np.square(audio, dtype=np.float64), axis=1)
+    # The window's last millisecond is the one that a number stands for, and its first at the end.
+    levels = np.sqrt(np.convolve(powers, np.full(_WINDOW, 1 / _WINDOW)))
     loudest = float(levels.max(initial=0.0))
     if loudest <= amplitude(_FLOOR_DB):
         return _Span(None, None)
     sounding = np.flatnonzero(levels > loudest * amplitude(_BELOW_DB))
-    return _Span(first + int(sounding[0]) * _MS, first + (int(sounding[-1]) + 1) * _MS)
+    end = max(int(sounding[0]), int(sounding[-1]) - _WINDOW + 1) + 1
+    return _Span(first + int(sounding[0]) * _MS, first + end * _MS)
 
 
 def _heard_cues(
