@@ -113,20 +113,29 @@ def cue_rooms(
     spoken = sorted((cue for cue in cues if cue.text), key=lambda cue: (cue.start_ms, cue.index))
     starts = [cue.start_ms for cue in spoken]
     rooms: dict[int, Room] = {}
-    next_start: dict[str, int] = {}  # of each speaker
+    following: dict[str, Room] = {}  # of each speaker, without the delay
     for cue in reversed(spoken):
         start, shown_until = cue.start_ms * _MS, max(cue.start_ms + 1, cue.end_ms) * _MS
         latest = shown_until + _LAST_BORROWS if total is None else total - delay
-        if cue.speaker in next_start:
-            latest = min(latest, next_start[cue.speaker] * _MS - _GUARD)
+        if cue.speaker in following:
+            latest = min(latest, _until_next(start, shown_until, following[cue.speaker]))
         limit = latest
         after = bisect_left(starts, max(cue.start_ms + 1, cue.end_ms))
         if after < len(starts):
             latest = min(latest, starts[after] * _MS)
             limit = min(limit, starts[after] * _MS + _TURN)
+        following[cue.speaker] = Room(start, shown_until, latest, limit)
         rooms[cue.index] = Room(start + delay, shown_until + delay, latest + delay, limit + delay)
-        next_start[cue.speaker] = cue.start_ms
     return rooms
+
+
+def _until_next(start: int, shown_until: int, following: Room) -> int:
+    """Until when a cue may be spoken for the sake of the one that follows of its speaker: two that
+    are shown at the same time can't both begin on time, and share the time of both."""
+    until = following.start - _GUARD
+    if 2 * (following.start - start) >= shown_until - start:
+        return until
+    return max(until, min(start + (following.latest - start) // 2, shown_until))
 
 
 def line_room(

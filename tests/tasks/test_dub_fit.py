@@ -221,7 +221,8 @@ class TestPlace:
     def test_two_unnamed_cues_at_once_follow_one_another(self):
         cues = [cue(0, 1000, 3000), cue(1, 1000, 3000)]
         first, second = place([measure(0, 800), measure(1, 800)], cues)
-        assert second.start >= ends(first)
+        assert second.start == ends(first) + 50 * MS
+        assert (first.rate, second.rate) == (1.0, 1.0)
 
     def test_two_pieces_of_one_cue_follow_one_another(self):
         cues = [cue(0, 1000, 4000), cue(1, 4000, 6000)]
