@@ -48,10 +48,10 @@ _INTERRUPTING = 3.0  # a second of another speaker's turn
 _STRETCHED = 4.0  # its square
 _PAST_COMFORT = 4.0  # its square, from the model's fastest on
 _PAST_SOFT = 60.0
-_JUMP = 0.5  # what two neighbours of one speaker differ by beyond `_SMOOTH`
+_JUMP = 0.8  # what two neighbours of one speaker differ by beyond `_SMOOTH`
 _SMOOTH = math.log(1.1)
 _UNLIKE = math.log(1.1)  # how much longer or shorter than its subtitle speech may be
-_STRETCHES = np.arange(82, 153) / 100
+_RATES = np.arange(round(100 * SLOWEST), round(100 * HARD_LIMIT) + 1) / 100
 _SPEEDS = np.arange(round(100 * SLOWEST), round(100 * FASTEST) + 1) / 100
 
 
@@ -254,32 +254,37 @@ def _stretches(groups: Sequence[_Group], starts: Sequence[int]) -> list[float]:
         lanes[group.speaker].append(number)
     stretches = [1.0] * len(groups)
     for lane in lanes.values():
-        costs = [_costs(groups[number], starts[number]) for number in lane]
-        rates = [np.log(_STRETCHES * groups[number].speed) for number in lane]
-        for number, choice in zip(lane, _cheapest_path(costs, rates), strict=True):
-            stretches[number] = float(_STRETCHES[choice])
+        rates = [_rates(groups[number]) for number in lane]
+        costs = [
+            _costs(groups[number], own, starts[number])
+            for number, own in zip(lane, rates, strict=True)
+        ]
+        choices = _cheapest_path(costs, [np.log(own) for own in rates])
+        for number, own, choice in zip(lane, rates, choices, strict=True):
+            stretches[number] = float(own[choice]) / groups[number].speed
     return stretches
 
 
-def _costs(group: _Group, start: int) -> np.ndarray:
-    """What each stretch of a group costs, (stretches,)."""
-    start = max(start, group.room.start)
-    spoken = sum(piece.samples for piece in group.pieces) / _STRETCHES
-    ends = start + spoken + group.pauses
+def _rates(group: _Group) -> np.ndarray:
+    """How fast a group may be, model and stretching together, (rates,): always as it comes, too."""
+    return np.append(_RATES, group.speed)
+
+
+def _costs(group: _Group, rates: np.ndarray, start: int) -> np.ndarray:
+    """What each of the rates costs, (rates,)."""
+    stretches = rates / group.speed
+    spoken = sum(piece.samples for piece in group.pieces) / stretches
+    ends = max(start, group.room.start) + spoken + group.pauses
     interrupting = np.maximum(0, np.minimum(ends, group.room.limit) - group.room.latest) / RATE
     too_long = np.maximum(0, ends - group.room.limit) / RATE
-    rate = np.log(_STRETCHES * group.speed)
-    cost = (
+    return np.asarray(
         _INTERRUPTING * interrupting
         + _LONG * too_long
         + _LONGER * too_long**2
-        + _STRETCHED * np.log(_STRETCHES) ** 2
-        + _PAST_COMFORT * np.maximum(0.0, rate - math.log(FASTEST)) ** 2
-        + _PAST_SOFT * np.maximum(0.0, rate - math.log(SOFT_LIMIT))
+        + _STRETCHED * np.log(stretches) ** 2
+        + _PAST_COMFORT * np.log(np.maximum(1.0, rates / FASTEST)) ** 2
+        + _PAST_SOFT * np.log(np.maximum(1.0, rates / SOFT_LIMIT))
     )
-    total = _STRETCHES * group.speed
-    barred = (total > HARD_LIMIT + 1e-9) | (total < SLOWEST - 1e-9)
-    return np.where(barred & (_STRETCHES != 1.0), np.inf, cost)
 
 
 def _cheapest_path(costs: Sequence[np.ndarray], rates: Sequence[np.ndarray]) -> list[int]:

@@ -204,13 +204,13 @@ class TestPlace:
     def test_the_models_speed_counts(self):
         cues = [cue(0, 0, 1000), cue(1, 1000, 2000)]
         placed = place([measure(0, 3000, speed=1.15), measure(1, 800)], cues)
-        assert placed[0].rate * 1.15 <= HARD_LIMIT
+        assert placed[0].rate * 1.15 == pytest.approx(HARD_LIMIT)
 
     def test_neighbours_of_a_fast_line_are_a_little_faster(self):
         cues = [cue(n, 2000 * n, 2000 * n + 2000) for n in range(5)]
         placed = place([measure(n, 2400 if n == 2 else 1500) for n in range(5)], cues)
         rates = [one.rate for one in placed]
-        assert 1.0 < rates[1] <= 1.08 and 1.0 < rates[3] <= 1.08
+        assert 1.0 < rates[1] <= 1.12 and 1.0 < rates[3] <= 1.12
         assert rates[2] == max(rates)
 
     def test_people_who_talk_at_once_do(self):
