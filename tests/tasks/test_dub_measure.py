@@ -7,9 +7,11 @@ import pytest
 import soundfile
 
 from configs.errors import UserError
-from tasks.dub_fit import Measure, place
+from tasks.dub_fit import Measure, measure_piece, place
 from tasks.dub_measure import measure_dub
-from tasks.dub_types import RATE, SubtitleCue
+from tasks.dub_types import RATE, Piece, SubtitleCue
+from tasks.levels import sound_bounds, sound_frames
+from tasks.stretch import fitted_piece
 
 MS = RATE // 1000
 SECONDS = 40
@@ -166,3 +168,27 @@ def test_a_sample_too_many_or_too_few_is_seen(tmp_path, wrong):
     measured = measure_dub(dub, stems, PLACEMENTS, CUES, {}, SAMPLES)
     assert failed(measured) == {"length_error"}
     assert measured.samples == SAMPLES + wrong
+
+
+def test_recorded_speech_that_is_stretched_is_heard_on_time(tmp_path, shared):
+    """From the fitting to the measuring: lines that need rates of 1 to 1.25."""
+    speech, rate = soundfile.read(shared / "voices/librispeech_1688-0000.flac", dtype="float32")
+    cues = [cue(n, 2000 * n + 500, 2000 * n + 2500) for n in range(5)]
+    pieces = []
+    for one in cues:
+        whole = speech[one.index * 3 * rate :][: round((1.7 + 0.15 * one.index) * rate)]
+        sounding = sound_frames(whole, rate, 40.0, -60.0)
+        kept = sound_bounds(sounding, whole.size, rate, 0.0)
+        lead = min(kept.start, rate // 50)
+        pieces.append(Piece(one.index, one.index, whole[kept.start - lead : kept.stop], lead))
+    placements = place([measure_piece(piece, "A", rate) for piece in pieces], cues)
+    assert max(placed.rate for placed in placements) > 1.05
+    track = np.zeros(SAMPLES, np.float32)
+    for piece, placed in zip(pieces, placements, strict=True):
+        start, audio = fitted_piece(piece, rate, placed)
+        track[start : start + audio.size] += audio
+    soundfile.write(tmp_path / "dub.wav", track, RATE, subtype="PCM_24")
+    dub = tmp_path / "dub.wav"
+    measured = measure_dub(dub, {"A": dub}, placements, cues, {}, SAMPLES)
+    assert failed(measured) <= {"loudness_spread_lu"}
+    assert all(-10 <= one.error_ms <= 15 for one in measured.cues)
