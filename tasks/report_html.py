@@ -16,7 +16,7 @@ _WIDTH, _HEIGHT = 600, 72
 _COLUMNS = 300  # at most, of a picture
 _LOUDEST, _SOFTEST = -8.0, -44.0  # LUFS at the top and bottom of a picture
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --text: #1d1f23; --soft: #5d6470; --line: #d9dce2;
   --paper: #fff; --wave: #9db7d5; --loud: #b3541e; --good: #1f7a3d; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --text: #e7e9ee; --soft: #a2a9b6; --line: #3a3f49;
@@ -74,7 +74,7 @@ def page(report: dict[str, Any], pictures: Sequence[Picture]) -> str:
         "<!DOCTYPE html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>{title}: report</title>',
         '<meta name="viewport" content="width=device-width">',
-        f"<style>{_STYLE}</style></head><body>",
+        f"<style>{STYLE}</style></head><body>",
         f"<h1>{title}</h1>",
         f"<p>{title}{authors}, read by a computer in the voice “{escape(report['voice']['name'])}” "
         f"with the model {escape(report['model']['name'])}: {totals['chapters']} chapters, "
