@@ -13,6 +13,7 @@ from configs.presets import DubbingPreset, DubMode
 from tasks.beside import written_beside
 from tasks.dub_stems import (
     BLOCK,
+    SYNTHETIC,
     Clip,
     Cut,
     Interval,
@@ -274,7 +275,7 @@ def _played(
         meter = loudness_filter("M", listing, "true" if to else "none")
         # The meter plays on what it hears at another rate.
         filters = f"{chain},asplit[heard][kept];[kept]{meter},anullsink;[heard]anull[out]"
-        target = flac_arguments(to) if to else ["-f", "null", "-"]
+        target = flac_arguments(to, *SYNTHETIC) if to else ["-f", "null", "-"]
         try:
             said = run_ffmpeg(
                 [*source, "-filter_complex", f"[0:a]{filters}", "-map", "[out]", *target],

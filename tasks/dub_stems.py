@@ -31,6 +31,11 @@ Clip = tuple[int, np.ndarray, str]
 Interval = tuple[int, int]
 
 BLOCK = 1 << 16
+# ffmpeg's arguments that say in a file what it is.
+SYNTHETIC = (
+    *("-metadata", "NARRATION=synthetic"),
+    *("-metadata", "COMMENT=The voices are synthetic: spoken by a computer, made with Voxloom."),
+)
 FADE_SECONDS = 0.005
 
 # As in tasks/split_back.py, where the edges are trimmed: sound is what is less than this under the
@@ -186,7 +191,7 @@ def write_stems(
         with written_beside(path) as part:
             try:
                 run_ffmpeg(
-                    [*pcm_input_arguments(RATE), *flac_arguments(part)],
+                    [*pcm_input_arguments(RATE), *flac_arguments(part, *SYNTHETIC)],
                     feed=(block.tobytes() for block in voice_blocks(voices, gains, speaker)),
                 )
             except FfmpegError as error:
@@ -199,10 +204,21 @@ def write_stems(
     return stems
 
 
-def flac_arguments(path: Path) -> list[str]:
+def flac_arguments(path: Path, *tags: str) -> list[str]:
     """ffmpeg's arguments that write a 24-bit FLAC file, the same bytes each time."""
     same = ("-map_metadata", "-1", "-bitexact")
-    return [*same, "-c:a", "flac", "-sample_fmt", "s32", "-f", "flac", "-y", str(path)]
+    return [
+        *same,
+        "-c:a",
+        "flac",
+        "-sample_fmt",
+        "s32",
+        "-f",
+        "flac",
+        *tags,
+        "-y",
+        f"file:{path.absolute()}",
+    ]
 
 
 def merged(intervals: Iterable[Interval], gap: int) -> list[Interval]:
