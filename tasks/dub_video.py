@@ -240,13 +240,9 @@ def _video(path: Path, file: Any) -> Video:
         round(seconds * RATE),
         _container(path, file.format.name),
         bool(pictures),
-        tuple(
-            _track(kind, number, stream)
-            for kind, streams in (
-                ("audio", file.streams.audio),
-                ("subtitle", file.streams.subtitles),
-            )
-            for number, stream in enumerate(streams)
+        (
+            *(_track("audio", number, one) for number, one in enumerate(file.streams.audio)),
+            *(_track("subtitle", number, one) for number, one in enumerate(file.streams.subtitles)),
         ),
         next((value for name, value in file.metadata.items() if name.lower() == "comment"), ""),
     )
