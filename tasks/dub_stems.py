@@ -222,9 +222,10 @@ def flac_arguments(path: Path, *tags: str) -> list[str]:
 
 
 def merged(intervals: Iterable[Interval], gap: int) -> list[Interval]:
-    """Intervals in order, those that are not more than `gap` samples apart joined."""
+    """Intervals in order, those that are not more than `gap` samples apart joined, and none that
+    is empty."""
     joined: list[Interval] = []
-    for start, end in sorted(intervals):
+    for start, end in sorted(one for one in intervals if one[0] < one[1]):
         if joined and start - joined[-1][1] <= gap:
             joined[-1] = joined[-1][0], max(joined[-1][1], end)
         else:

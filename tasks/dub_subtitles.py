@@ -1,10 +1,13 @@
 """Subtitles of a dub: what is heard, with the times at which it is heard."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from tasks.dub_types import RATE, Placement, SubtitleCue
 from tasks.subtitles import Cue, fold, write_srt, write_vtt
+
+_MOST_AT_ONCE = 4  # nobody reads more, and a file may claim that thousands speak at once
 
 
 def heard_cues(cues: Sequence[SubtitleCue], placements: Iterable[Placement]) -> list[Cue]:
@@ -32,6 +35,25 @@ def heard_cues(cues: Sequence[SubtitleCue], placements: Iterable[Placement]) -> 
         start_ms, end_ms = start * 1000 // RATE, -(-end * 1000 // RATE)
         shown.append(Cue(start_ms, max(end_ms, start_ms + 1), _text(group)))
     return sorted(shown, key=lambda cue: (cue.start_ms, cue.end_ms))
+
+
+def one_at_a_time(cues: Iterable[Cue]) -> list[Cue]:
+    """The same for formats in which nothing can overlap, such as MP4's timed text: while several
+    cues are shown their texts stand in one, the youngest last."""
+    waiting = sorted(cues, key=lambda cue: cue.start_ms)
+    bounds = sorted({time for cue in waiting for time in (cue.start_ms, cue.end_ms)})
+    flat: list[Cue] = []
+    active: list[Cue] = []
+    following = 0
+    for start, end in pairwise(bounds):
+        active = [cue for cue in active if cue.end_ms > start]
+        while following < len(waiting) and waiting[following].start_ms <= start:
+            active.append(waiting[following])
+            following += 1
+        if active:
+            shown = "\n".join(cue.text for cue in active[-_MOST_AT_ONCE:])
+            flat.append(Cue(start, end, shown))
+    return flat
 
 
 def write_dub_subtitles(

@@ -4,6 +4,7 @@ The picture and the original sound are copied packet by packet. What was written
 """
 
 import re
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,14 +13,17 @@ from typing import Any, Literal
 
 import av
 import langcodes
+import pysrt
 import soundfile
 
 from configs.errors import UserError
 from tasks.beside import written_beside
 from tasks.dub_mix import LAYOUTS
 from tasks.dub_stems import flac_arguments
+from tasks.dub_subtitles import one_at_a_time
 from tasks.dub_types import RATE
 from tasks.ffmpeg import SOUND_FORMATS, FfmpegError, input_arguments, run_ffmpeg
+from tasks.subtitles import Cue, write_srt
 
 Container = Literal["mp4", "mov", "webm", "matroska"]
 Kind = Literal["audio", "subtitle"]
@@ -191,12 +195,15 @@ def mux(
         out = folder / _name(video, language, container)
         if out.absolute() == video.path.absolute():
             raise UserError(f"{out} is the video itself: choose another output folder.")
-        with written_beside(out) as part:
+        with tempfile.TemporaryDirectory(prefix="voxloom-") as scratch, written_beside(out) as part:
+            text = subtitles
+            if text and container in ("mp4", "mov"):
+                text = _one_at_a_time(text, Path(scratch) / "dub.srt")
             run_ffmpeg(
                 [
                     *input_arguments(video.path, SOUND_FORMATS),
                     *input_arguments(sound, "flac"),
-                    *(input_arguments(subtitles, "srt") if subtitles else ()),
+                    *(input_arguments(text, "srt") if text else ()),
                     *_mapping(video, container, with_text),
                     *_tags(video, container, language, notice, title, with_text),
                     *_encoding(container, channels),
@@ -304,6 +311,14 @@ def _checked_sound(sound: Path, video: Video) -> int:
         raise ValueError(f"{sound} has {info.frames} samples, {video.path} {video.samples}")
     channels: int = info.channels
     return channels
+
+
+def _one_at_a_time(subtitles: Path, out: Path) -> Path:
+    """MP4's timed text would end a subtitle where the next one begins."""
+    items = pysrt.open(subtitles, encoding="utf-8")
+    cues = [Cue(item.start.ordinal, item.end.ordinal, item.text) for item in items]
+    write_srt(one_at_a_time(cues), out)
+    return out
 
 
 def _mapping(video: Video, container: Container, subtitles: bool) -> list[str]:

@@ -1,9 +1,11 @@
+from itertools import pairwise
+
 import pysrt
 import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.dub_subtitles import heard_cues, write_dub_subtitles
+from tasks.dub_subtitles import heard_cues, one_at_a_time, write_dub_subtitles
 from tasks.dub_types import RATE, Placement, SubtitleCue
 from tasks.subtitles import Cue
 
@@ -85,3 +87,27 @@ def test_every_sound_lies_within_its_subtitle_and_starts_grow(drawn):
         assert one.start_ms * RATE <= max(0, start) * 1000
         assert one.end_ms * RATE >= (start + samples) * 1000
         assert one.start_ms < one.end_ms
+
+
+def test_people_who_speak_at_once_share_a_text_while_they_do():
+    cues = [Cue(0, 5000, "Long"), Cue(1000, 2000, "Short"), Cue(5000, 6000, "Then")]
+    assert one_at_a_time(cues) == [
+        Cue(0, 1000, "Long"),
+        Cue(1000, 2000, "Long\nShort"),
+        Cue(2000, 5000, "Long"),
+        Cue(5000, 6000, "Then"),
+    ]
+    crowd = [Cue(0, 10, str(n)) for n in range(9)]
+    assert one_at_a_time(crowd) == [Cue(0, 10, "5\n6\n7\n8")]
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), max_size=8))
+def test_at_each_moment_the_same_texts_are_shown(drawn):
+    cues = [Cue(start, start + size, f"t{n}") for n, (start, size) in enumerate(drawn)]
+    flat = one_at_a_time(cues)
+    assert all(a.end_ms <= b.start_ms for a, b in pairwise(flat))
+    for time in range(75):
+        expected = {cue.text for cue in cues if cue.start_ms <= time < cue.end_ms}
+        shown = [set(cue.text.split("\n")) for cue in flat if cue.start_ms <= time < cue.end_ms]
+        found = shown[0] if shown else set()
+        assert found == expected if len(expected) <= 4 else found < expected

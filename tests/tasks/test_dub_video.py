@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pysrt
 import pytest
 import soundfile
 
@@ -92,6 +93,23 @@ def test_a_dubbed_track_stands_beside_the_original(tmp_path, suffix):
     times = re.findall(r"[\d:,]+ --> [\d:,]+", text.read_text(encoding="utf-8"))
     assert times == re.findall(r"[\d:,]+ --> [\d:,]+", SRT)
     assert "Tschüß" in text.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_nothing_is_hidden_where_two_speak_at_once(tmp_path, suffix):
+    video = probe(video_file(tmp_path / f"film.{suffix}"))
+    dubbed_sound(video, tmp_path / "mix.flac")
+    text = "1\n00:00:00,500 --> 00:00:02,000\nLong\n\n2\n00:00:00,500 --> 00:00:01,000\nShort\n"
+    (tmp_path / "dub.srt").write_text(text, encoding="utf-8")
+    out = mux(video, tmp_path / "mix.flac", tmp_path, "de", NOTICE, tmp_path / "dub.srt")
+    data = bytearray()
+    run_ffmpeg(
+        [*input_arguments(out), "-map", "0:s:0", "-f", "srt", "pipe:1"], on_output=data.extend
+    )
+    items = list(pysrt.from_string(data.decode()))
+    for time, words in ((700, {"Long", "Short"}), (1500, {"Long"})):
+        shown = [one.text for one in items if one.start.ordinal <= time < one.end.ordinal]
+        assert set("\n".join(shown).split()) == words
 
 
 @pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs ffprobe on the PATH")
