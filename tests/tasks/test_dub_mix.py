@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import tracemalloc
 from itertools import pairwise
 
@@ -215,3 +217,55 @@ def test_memory_does_not_grow_with_the_film(tmp_path):
 
     peak(1)
     assert peak(12) < 1.1 * peak(3)
+
+
+_LONG = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from configs.errors import UserError
+from configs.presets import load_dub_presets
+from tasks.dub_mix import write_dub
+from tasks.dub_types import RATE
+folder, full_after = Path(sys.argv[1]), int(sys.argv[2])
+sound = np.random.default_rng(0).standard_normal(3 * RATE).clip(-3, 3).astype(np.float32) / 9
+def clips():
+    for number in range(21):
+        if number == full_after:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        if number < 20:
+            yield number * 4 * RATE, sound, "a"
+def report(done):
+    print(done, flush=True)
+try:
+    write_dub(clips(), 80 * RATE, folder, load_dub_presets().dubbing, report)
+except UserError as error:
+    sys.exit(f"said: {error}")
+"""
+
+
+def test_a_kill_leaves_nothing_half_written(tmp_path):
+    command = [sys.executable, "-c", _LONG, str(tmp_path), "-1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if float(line) > 0.8:  # the dubbed stem is being written
+            process.kill()
+            break
+    process.wait(timeout=30)
+    assert process.returncode == -9
+    process.stdout.close()
+    assert not (tmp_path / "dub.flac").exists()
+    assert soundfile.info(tmp_path / "stems" / "a.flac").frames == 80 * RATE
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dub.flac", "stems"]
+    assert soundfile.info(tmp_path / "dub.flac").frames == 80 * RATE
+
+
+@pytest.mark.parametrize("clips", [3, 20])  # while they are collected; while a stem is written
+def test_a_disk_that_is_full_is_a_user_error(tmp_path, clips):
+    command = [sys.executable, "-c", _LONG, str(tmp_path), str(clips)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "said: " in done.stderr and "Traceback" not in done.stderr
+    assert "ulimit" in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
