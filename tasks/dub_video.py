@@ -3,9 +3,9 @@
 The picture and the original sound are copied packet by packet. What was written is read back.
 """
 
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,7 +32,7 @@ Seconds = Callable[[float], None]
 # A header may claim anything; what is written is as long as it says.
 _MOST_SECONDS = 24 * 3600
 _LEAST_SECONDS = 0.5
-_DURATION = re.compile(r"(\d{1,3}):(\d\d):(\d\d(?:\.\d{1,9})?)")
+_TAIL_SECONDS = 10
 
 # Codecs that a player of the container knows, and of which the decoder gives back exactly the
 # samples that were encoded: AAC has edit lists for that in MP4 only, so Matroska gets FLAC.
@@ -106,7 +106,11 @@ def probe(path: Path) -> Video:
     """
     if not path.is_file():
         raise UserError(f"There is no file {path}: check the path of the video.")
-    options = {"protocol_whitelist": "file", "format_whitelist": SOUND_FORMATS}
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": SOUND_FORMATS,
+        "fflags": "+genpts",  # MPEG has pictures without times
+    }
     try:
         with av.open(f"file:{path.absolute()}", options=options) as file:
             return _video(path, file)
@@ -201,6 +205,7 @@ def mux(
                 text = _one_at_a_time(text, Path(scratch) / "dub.srt")
             run_ffmpeg(
                 [
+                    *("-fflags", "+genpts"),  # as in `probe`
                     *input_arguments(video.path, SOUND_FORMATS),
                     *input_arguments(sound, "flac"),
                     *(input_arguments(text, "srt") if text else ()),
@@ -256,21 +261,22 @@ def _video(path: Path, file: Any) -> Video:
 
 
 def _seconds(file: Any, main: Any) -> Fraction:
-    """From the beginning of the file to the end of the main stream. Matroska has the durations of
-    its streams as tags, if at all; where nothing is known of the stream the file's counts."""
+    """From the beginning of the file to the end of the main stream."""
     whole = Fraction(file.duration or 0, av.time_base)
     begin = Fraction(file.start_time or 0, av.time_base)
-    if main.duration:
+    if main.duration and (main.type == "audio" or "mp4" in file.format.name.split(",")):
         start = main.start_time * main.time_base if main.start_time is not None else begin
         return Fraction(max(start - begin, 0) + main.duration * main.time_base)
-    for name, value in main.metadata.items():
-        found = _DURATION.match(value) if name.upper().startswith("DURATION") else None
-        if found:
-            hours, minutes, seconds = found.groups()
-            said = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
-            if 0 < said <= whole:
-                return said
-    return whole
+    # Others only know how long the longest of their streams is, which may be the sound; where the
+    # picture ends its last packets tell.
+    last = begin
+    with suppress(av.FFmpegError):  # where nothing can be sought, all packets are looked at
+        file.seek(int(max(begin, begin + whole - _TAIL_SECONDS) * av.time_base))
+    with suppress(av.FFmpegError):  # a file that breaks off
+        for packet in file.demux(main):
+            if packet.pts is not None:
+                last = max(last, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    return last - begin or whole
 
 
 def _track(kind: Kind, number: int, stream: Any) -> Track:

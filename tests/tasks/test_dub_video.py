@@ -141,6 +141,32 @@ def test_a_film_of_somebody_is_dubbed(shared, tmp_path):
     assert decoded(out, "0:a:1").size == video.samples
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codecs"),
+    [
+        ("mkv", ("mpeg4", "aac")),
+        ("flv", ("flv", "aac")),
+        ("wmv", ("wmv2", "wmav2")),
+        ("mpg", ("mpeg2video", "mp2")),
+    ],
+)
+def test_the_grid_ends_with_the_picture_and_not_with_the_sound(tmp_path, suffix, codecs):
+    source = tmp_path / f"film.{suffix}"
+    run_ffmpeg(
+        [
+            *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=12", "-f", "lavfi", "-i", "sine=d=14"),
+            *("-c:v", codecs[0], "-c:a", codecs[1], "-y", str(source)),
+        ]
+    )
+    video = probe(source)
+    # Some begin with the sound's first packet, up to 50 ms before the picture.
+    assert 12.0 <= video.samples / RATE < 12.06
+    dubbed_sound(video, tmp_path / "mix.flac")
+    out = mux(video, tmp_path / "mix.flac", tmp_path / "out", "de", NOTICE)
+    assert decoded(out, "0:a:1").size == video.samples
+    assert abs(probe(out).samples - video.samples) <= 0.002 * RATE
+
+
 @pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
 def test_the_original_keeps_its_channels(tmp_path, layout):
     channels = {"mono": 1, "stereo": 2, "5.1": 6}[layout]
