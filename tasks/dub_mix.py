@@ -230,17 +230,21 @@ def _write_programme(
             momentary = momentary[where_spoken(momentary.size, sound.sounding)]
         return integrated_loudness(momentary)
 
-    passes = 2
-    before, _ = _played(sound, 0.0, lambda done: on_progress(done / passes))
+    before, _ = _played(sound, 0.0, lambda done: on_progress(done / 2))
     gain = book_gain(loudness(before), preset.loudness)
     limiter = limiting_filter(Mastering(preset.loudness, preset.peak_db, 0.0), RATE, RATE)
     # The way to four times the rate and back must not change the length.
     exact = f"{limiter},apad=whole_len={sound.samples},atrim=end_sample={sound.samples}"
     with written_beside(out) as part:
+        reached = 0.0  # writing again does not go back
         for _ in range(_TRIES):
-            momentary, peak = _played(
-                sound, gain, lambda done: on_progress((1 + done) / passes), exact, part
-            )
+
+            def report(done: float) -> None:
+                nonlocal reached
+                reached = max(reached, done)
+                on_progress(0.5 + reached / 2)
+
+            momentary, peak = _played(sound, gain, report, exact, part)
             missing = preset.loudness - loudness(momentary)
             if not _NEAR_ENOUGH_LU < missing < _MOST_GAIN_DB - gain:
                 break

@@ -139,6 +139,8 @@ def test_a_film_of_somebody_is_dubbed(shared, tmp_path):
     out = mux(video, original, tmp_path, "ca", NOTICE)
     assert packets(out, "0:v") == packets(video.path, "0:v")
     assert decoded(out, "0:a:1").size == video.samples
+    again = mux(video, original, tmp_path / "again", "ca", NOTICE)
+    assert again.read_bytes() == out.read_bytes()
 
 
 @pytest.mark.parametrize(
