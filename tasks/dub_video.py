@@ -48,6 +48,18 @@ _TEXT_CODECS: Mapping[Container, str] = {
     "webm": "webvtt",
     "matroska": "subrip",
 }
+# As libavcodec calls their decoders. Teletext and captions within the picture can't be copied.
+_MATROSKA_SUBTITLES = {
+    "srt",
+    "subrip",
+    "ass",
+    "ssa",
+    "webvtt",
+    "dvdsub",
+    "dvbsub",
+    "pgssub",
+    "mov_text",
+}
 _SUFFIXES: Mapping[Container, tuple[str, ...]] = {
     "mp4": (".mp4", ".m4v", ".m4a"),
     "mov": (".mov",),
@@ -327,12 +339,20 @@ def _one_at_a_time(subtitles: Path, out: Path) -> Path:
     return out
 
 
+def _kept_subtitles(video: Video, container: Container) -> list[Track]:
+    """The video's subtitle tracks that the container takes; its own takes all of them."""
+    if container == video.container:
+        return list(video.subtitles)
+    return [track for track in video.subtitles if track.codec in _MATROSKA_SUBTITLES]
+
+
 def _mapping(video: Video, container: Container, subtitles: bool) -> list[str]:
-    kept = ["-map", "0:v?", "-map", "0:a?", "-map", "0:s?", "-map", "0:t?", "-c", "copy"]
-    for track in video.subtitles:
+    kept = ["-map", "0:v?", "-map", "0:a?", "-map", "0:t?", "-c", "copy"]
+    for number, track in enumerate(_kept_subtitles(video, container)):
+        kept += ["-map", f"0:s:{track.number}"]
         # Timed text of MP4 has no place in Matroska.
         if track.codec == "mov_text" and container == "matroska":
-            kept += [f"-c:s:{track.number}", "subrip"]
+            kept += [f"-c:s:{number}", "subrip"]
     return [*kept, "-map", "1:a:0", *(("-map", "2:s:0") if subtitles else ())]
 
 
@@ -351,14 +371,15 @@ def _tags(
     for track in video.audio:
         tags += [f"-disposition:a:{track.number}", "-default"]
     tags += [f"-disposition:a:{new}", "default+dub"]
-    streams = [f"s:a:{new}", *([f"s:s:{len(video.subtitles)}"] if subtitles else ())]
+    text = len(_kept_subtitles(video, container))
+    streams = [f"s:a:{new}", *([f"s:s:{text}"] if subtitles else ())]
     for stream in streams:
         for name in ("title", "handler_name"):  # players of MP4 show one or the other
             tags += [f"-metadata:{stream}", f"{name}={_storable(title)}"]
         tags += [f"-metadata:{stream}", f"language={code}"]
     if subtitles:
-        tags += [f"-disposition:s:{len(video.subtitles)}", "0"]
-        tags += [f"-c:s:{len(video.subtitles)}", _TEXT_CODECS[container]]
+        tags += [f"-disposition:s:{text}", "0"]
+        tags += [f"-c:s:{text}", _TEXT_CODECS[container]]
     return [*tags, f"-c:a:{new}", _AUDIO_CODECS[container]]
 
 
@@ -379,7 +400,7 @@ def _check(
     found = _probed(written)
     if found is None:
         raise FfmpegError("the file that was written can't be opened")
-    counts = len(video.audio) + 1, len(video.subtitles) + subtitles
+    counts = len(video.audio) + 1, len(_kept_subtitles(video, container)) + subtitles
     if (len(found.audio), len(found.subtitles)) != counts:
         raise FfmpegError("a track is missing in the file that was written")
     code = language_code(language, container)

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import soundfile
 
 from configs.errors import UserError
 from tasks.dub_types import RATE
-from tasks.dub_video import Video, dub_notice, extract_audio, language_code, mux, probe
+from tasks.dub_video import Track, Video, dub_notice, extract_audio, language_code, mux, probe
 from tasks.ffmpeg import input_arguments, run_ffmpeg
 from tasks.tags import synthetic_notice
 
@@ -236,6 +237,16 @@ def test_subtitles_and_chapters_that_are_there_stay(tmp_path):
         saved = tmp_path / "saved.txt"
         run_ffmpeg([*input_arguments(out), "-f", "ffmetadata", "-y", str(saved)])
         assert "title=One" in saved.read_text()
+
+
+def test_subtitles_that_only_their_container_takes_are_left_out(tmp_path):
+    found = probe(video_file(tmp_path / "film.ts"))
+    teletext = Track("subtitle", 0, "libzvbi_teletextdec", "deu", "", False)
+    video = replace(found, tracks=(*found.tracks, teletext))
+    dubbed_sound(video, tmp_path / "mix.flac")
+    (tmp_path / "dub.srt").write_text(SRT, encoding="utf-8")
+    out = mux(video, tmp_path / "mix.flac", tmp_path, "fr", NOTICE, tmp_path / "dub.srt")
+    assert [track.language for track in probe(out).subtitles] == ["fre"]
 
 
 def test_sound_alone_can_be_dubbed(tmp_path):
