@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,9 @@ SHIPPED = Path(__file__).parent
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Model = TypeVar("Model", bound=Strict)
 
 
 class VoicePreset(Strict):
@@ -74,12 +77,47 @@ class PausesPreset(Strict):
     chapter: float = Field(ge=0, le=10)
 
 
+DubMode = Literal["dub", "voice-over", "free"]
+DubMastered = Literal["ebu", "streaming"]
+
+
+class DubbingPreset(Strict):
+    """How a dubbed track is mixed with the original, and how loud it is."""
+
+    mastering: DubMastered
+    loudness: float = Field(ge=-40, le=-10, description="LUFS of what `measured` says")
+    measured: Literal["programme", "dialogue"]
+    peak_db: float = Field(ge=-20, le=0, description="no true peak is over it")
+    under_dub: float = Field(ge=-96, le=0, description="gain of the original under speech, dB")
+    under_voice_over: float = Field(ge=-96, le=0)
+    under_free: float = Field(ge=-96, le=0)
+    attack: float = Field(ge=0.01, le=2, description="seconds")
+    hold: float = Field(ge=0, le=5, description="seconds")
+    release: float = Field(ge=0.01, le=5, description="seconds")
+
+    def under(self, mode: DubMode) -> float:
+        """The gain in dB of the original while somebody speaks."""
+        gains = {
+            "dub": self.under_dub,
+            "voice-over": self.under_voice_over,
+            "free": self.under_free,
+        }
+        return gains[mode]
+
+
 class Presets(Strict):
     """The sections of a configuration file; a file of the user's may leave out any value."""
 
     voice: VoicePreset
     output: OutputPreset
     pauses: PausesPreset
+
+
+class DubPresets(Strict):
+    """The sections that count in dubbing."""
+
+    voice: VoicePreset
+    dubbing: DubbingPreset
 
 
 def load_presets(
@@ -91,23 +129,61 @@ def load_presets(
     values of that section that count more than the file's. The mastering preset that is chosen
     changes what the user does not. Raises UsageError naming the file and the field that is wrong.
     """
-    values = {name: read_yaml(SHIPPED / f"{name}.yaml") for name in Presets.model_fields}
-    if official:
-        sections = read_yaml(SHIPPED / "official.yaml")
-        shared = {k: v for k, v in sections.items() if not isinstance(v, dict)}
-        values["voice"] = shared | sections.get(official, {})
-    own = {} if path is None else read_yaml(path)
+    own = _own(path, DubPresets)
+    values = _shipped(Presets, official)
     if isinstance(own.get("output", {}), dict):
         own["output"] = own.get("output", {}) | dict(output or {})
         mastering = read_yaml(SHIPPED / "mastering.yaml")
         values["output"] |= mastering.get(str(own["output"].get("mastering", "standard")), {})
+    return _overlaid(Presets, values, own, path)
+
+
+def load_dub_presets(
+    path: Path | None = None, official: str = "", mastering: str = ""
+) -> DubPresets:
+    """As `load_presets`, for dubbing; a section that only books have is left alone.
+
+    `mastering` is the preset of the loudness, "" for the file's.
+    """
+    if mastering and mastering not in get_args(DubMastered):
+        known = ", ".join(get_args(DubMastered))
+        raise UsageError(f"--loudness knows {known}, but not {mastering!r}")
+    own = _own(path, Presets)
+    values = _shipped(DubPresets, official)
+    if isinstance(own.get("dubbing", {}), dict):
+        own["dubbing"] = own.get("dubbing", {}) | ({"mastering": mastering} if mastering else {})
+        changes = read_yaml(SHIPPED / "dub_mastering.yaml")
+        values["dubbing"] |= changes.get(str(own["dubbing"].get("mastering", "ebu")), {})
+    return _overlaid(DubPresets, values, own, path)
+
+
+def _own(path: Path | None, others: type[Strict]) -> dict[str, Any]:
+    """The user's file without the sections that only `others` has: one file may serve books and
+    dubbing."""
+    own = {} if path is None else read_yaml(path)
+    shared = Presets.model_fields.keys() & DubPresets.model_fields.keys()
+    return {k: v for k, v in own.items() if k in shared or k not in others.model_fields}
+
+
+def _shipped(model: type[Strict], official: str) -> dict[str, Any]:
+    values = {name: read_yaml(SHIPPED / f"{name}.yaml") for name in model.model_fields}
+    if official:
+        sections = read_yaml(SHIPPED / "official.yaml")
+        shared = {k: v for k, v in sections.items() if not isinstance(v, dict)}
+        values["voice"] = shared | sections.get(official, {})
+    return values
+
+
+def _overlaid(
+    model: type[Model], values: dict[str, Any], own: Mapping[str, Any], path: Path | None
+) -> Model:
     for name, section in own.items():
         if isinstance(section, dict) and name in values:
             values[name] = values[name] | section
         else:
             values[name] = section
     try:
-        return Presets.model_validate(_tuples(values))
+        return model.model_validate(_tuples(values))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -187,5 +187,8 @@ def _failure(status: int, lines: deque[str]) -> Exception:
         return OSError(errno.EFBIG, "File too large")
     if status < 0:
         return FfmpegError(f"it was ended by {signal.Signals(-status).name}")
-    errors = [line for line in lines if not line.startswith("Conversion failed")]
+    # Not the last line of what it tells of its progress.
+    errors = [
+        line for line in lines if not line.startswith(("Conversion failed", "frame=", "size="))
+    ]
     return FfmpegError(errors[-1] if errors else f"it ended with status {status}")

@@ -4,7 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from configs.errors import UsageError
-from configs.presets import Mastered, load_presets, output_options
+from configs.presets import (
+    DubMastered,
+    Mastered,
+    load_dub_presets,
+    load_presets,
+    output_options,
+)
 
 
 def test_the_shipped_presets_are_valid():
@@ -106,3 +112,47 @@ def test_options_of_the_command_line():
     for wrong in (("wav", "", ""), ("", "loud", ""), ("", "", "plex")):
         with pytest.raises(UsageError, match="but not"):
             output_options(*wrong, None)
+
+
+def test_a_dubbing_preset_changes_what_the_user_does_not(tmp_path):
+    shipped = load_dub_presets().dubbing
+    assert (shipped.loudness, shipped.measured, shipped.peak_db) == (-23.0, "programme", -1.0)
+    assert shipped.under("voice-over") > shipped.under("dub")
+    streaming = load_dub_presets(mastering="streaming").dubbing
+    assert (streaming.loudness, streaming.measured, streaming.peak_db) == (-27.0, "dialogue", -2.0)
+    file = tmp_path / "mine.yaml"
+    file.write_text("dubbing: {mastering: streaming, peak_db: -3.0}")
+    assert load_dub_presets(file).dubbing == streaming.model_copy(update={"peak_db": -3.0})
+    assert load_dub_presets(file, mastering="ebu").dubbing.loudness == -23.0
+    for mastering in get_args(DubMastered):
+        assert load_dub_presets(mastering=mastering).dubbing.mastering == mastering
+
+
+def test_one_file_serves_books_and_dubbing(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("voice: {steps: 16}\noutput: {loudness: -20.0}\ndubbing: {hold: 1.0}")
+    assert load_presets(file).output.loudness == -20.0
+    assert load_dub_presets(file).dubbing.hold == 1.0
+    assert load_presets(file).voice == load_dub_presets(file).voice
+    assert load_dub_presets(official="v4").voice.steps == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("dubbing: {under: -3}", "dubbing.under"),
+        ("dubbing: {mastering: acx}", "dubbing.mastering"),
+        ("dubbing: 3", "dubbing"),
+        ("dubs: {}", "dubs"),
+    ],
+)
+def test_a_wrong_dubbing_section_is_named(tmp_path, content, words):
+    file = tmp_path / "mine.yaml"
+    file.write_text(content)
+    with pytest.raises(UsageError, match=words):
+        load_dub_presets(file)
+
+
+def test_an_unknown_loudness_is_named():
+    with pytest.raises(UsageError, match="--loudness knows ebu, streaming, but not 'loud'"):
+        load_dub_presets(mastering="loud")
