@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CANDIDATE_VERSION = "1"  # changes when the same model and settings would say something else
 
+# At both ends of a take, which is trimmed: 0.3 to 0.36 s of the built-in voice in two voices.
+_SILENT_SECONDS = 0.32
 # What of the settings only makes sound of what is said.
 _OF_SOUND = ("steps", "guidance", "speed")
 
@@ -165,6 +167,15 @@ def render_chosen(
             told(place, rendering)
 
     return choose_takes(lines, speak, engine.sample_rate, store, on_take, gate)
+
+
+def expected_seconds(engine: "VoiceEngine", line: SaidLine, semantics: "Semantics") -> float:
+    """How long a candidate sounds at the speed 1, from its first sound to its last, before it is
+    made."""
+    from model.speaking import Request
+
+    whole = engine.seconds_of(Request(line.phones, 0, line.characters), semantics, 1.0)
+    return max(whole - _SILENT_SECONDS, 0.5 * whole)
 
 
 def encode_candidate(semantics: "Semantics") -> bytes:
