@@ -7,6 +7,7 @@ from rich.console import Console
 
 from configs.settings import Settings
 from flows.dub_delivery import Dubbed, deliver_dub
+from flows.dub_voices import with_cut_voices
 from flows.dub_work import DubOrder, DubWork, plan_dubbing
 from flows.embedded import EmbeddedApi
 from flows.progress import RunProgress
@@ -30,7 +31,8 @@ def make_dub(
             check_folder(order.out)
             plan = plan_dubbing(order, progress)
             progress.stage("Loading the voice model")
-            work = DubWork(order, plan, load_engine(settings), progress)
+            engine = load_engine(settings)
+            work = DubWork(order, with_cut_voices(order, plan, engine, progress), engine, progress)
             progress.stage("Starting Prefect")
             return _run_flow(work, lambda: api.wait(settings.prefect_timeout))
         finally:

@@ -13,7 +13,6 @@ from flows.options import (
     ModelOption,
     SeedOption,
     TranscriptOption,
-    VoiceOption,
     asked_voice,
 )
 from flows.start import start, terminal
@@ -27,6 +26,17 @@ SubtitlesArgument = Annotated[
         metavar="SUBTITLES",
         help="SRT, WebVTT, ASS or SSA file, or a video with subtitles in it, which is dubbed then.",
         show_default=False,
+    ),
+]
+DubVoiceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--voice",
+        metavar="SAMPLE",
+        help="The voice of all who have none in the cast file: a sample (3 s or more of clear "
+        "speech) or a registered name; several are averaged. Without one, the voices of the "
+        "video's own speakers are cut from it.",
+        rich_help_panel="Voice",
     ),
 ]
 VideoOption = Annotated[
@@ -109,8 +119,8 @@ def _mode(name: str) -> "DubMode":
 
 def dub(
     subtitles: SubtitlesArgument,
-    voice: VoiceOption,
     out: OutOption,
+    voice: DubVoiceOption = None,
     video: VideoOption = None,
     language: LanguageOption = "",
     subtitle_track: TrackOption = None,
@@ -153,7 +163,7 @@ def dub(
     chosen = choose_model(model, settings.models)
     order = DubOrder(
         subtitles=subtitles,
-        voice=asked_voice(voice, transcript),
+        voice=asked_voice(voice, transcript) if voice else None,
         out=out,
         video=video,
         mode=chosen_mode,

@@ -10,8 +10,10 @@ from configs.errors import UserError
 from flows.dub_work import DubWork
 from tasks.beside import write_bytes
 from tasks.dub_mix import Dub, Programme, write_dub, write_mix
+from tasks.dub_subtitles import write_dub_subtitles
 from tasks.dub_types import RATE, Placement
 from tasks.dub_video import Video, dub_notice, extract_audio, mux
+from tasks.engines import language_of
 
 _TAIL_SECONDS = 0.5  # after the last word, where no video says how long the track is
 
@@ -39,6 +41,10 @@ def deliver_dub(work: DubWork) -> Dubbed:
             "log file has the details."
         )
     samples = _samples(work, placements)
+    language = language_of(plan.language)
+    subtitles = write_dub_subtitles(
+        plan.subtitles.cues, placements, order.out, f"dub.{language}", _notice(work)
+    )
     progress.stage("Writing the voices")
     dub = write_dub(
         work.clips(placements), samples, order.out, order.presets.dubbing, progress.fraction
@@ -51,9 +57,10 @@ def deliver_dub(work: DubWork) -> Dubbed:
             paths.insert(0, sound.path)
         if plan.video.picture:
             progress.stage("Writing the video")
-            paths.insert(0, _muxed(work, plan.video, sound))
+            paths.insert(0, _muxed(work, plan.video, sound, subtitles[0]))
     progress.stage("Writing the report")
     facts = _facts(work, placements, unheard, dub)
+    paths += subtitles
     report = order.out / "report.json"
     write_bytes(report, json.dumps(facts, indent=1, ensure_ascii=False).encode())
     work.finished()
@@ -95,15 +102,20 @@ def _mixed(work: DubWork, video: Video, dub: Dub) -> Programme:
         original.unlink(missing_ok=True)
 
 
-def _muxed(work: DubWork, video: Video, sound: Programme) -> Path:
+def _notice(work: DubWork) -> str:
+    names = [voice.name for voices in work.plan.voices.values() for voice in voices]
+    return dub_notice(list(dict.fromkeys(names)), work.order.model.title)
+
+
+def _muxed(work: DubWork, video: Video, sound: Programme, subtitles: Path) -> Path:
     order, plan, progress = work.order, work.plan, work.progress
-    names = [voice.name for voices in plan.voices.values() for voice in voices]
     return mux(
         video,
         sound.path,
         order.out,
         plan.language,
-        dub_notice(list(dict.fromkeys(names)), order.model.title),
+        _notice(work),
+        subtitles,
         on_seconds=_share(progress.fraction, video.samples / RATE),
     )
 

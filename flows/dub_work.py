@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from configs.errors import UserError
+from configs.errors import UsageError, UserError
 from configs.presets import DubMode, DubPresets
 from configs.settings import Settings
 from flows.progress import RunProgress
@@ -42,6 +42,7 @@ from tasks.lexicon import find_lexicon
 from tasks.read_subtitles import read_subtitles
 from tasks.split_back import split_take
 from tasks.stretch import fitted_piece
+from tasks.subtitle_encoding import is_text
 from tasks.takes import Take, decode_take
 from tasks.voices import AskedVoice, Voice, find_voices
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 CAST_FILE = "cast.yaml"
 DEFAULT_VOICE = ""  # of speakers that the cast gives no voice of their own
+_HEAD = 4096  # bytes; whether they may be text tells subtitle files from videos
 # A line that fits its subtitles at such a speed needs no second candidate.
 _COMFORT = (0.97, 1.06)
 
@@ -61,13 +63,14 @@ class DubOrder:
     """What the user asks for.
 
     `subtitles` may be a video that holds them, of which track number `track` (from 1) is read.
-    `video` is what shall be dubbed, None: only sound is made. `cast` says who speaks in which
-    voice; by default it is cast.yaml in the output folder. `candidates` is how often S1 may say a
-    line.
+    `video` is what shall be dubbed; without one, and where `subtitles` is none, only voices are
+    made. Without a `voice`, those of the video's speakers are cut from it. `cast` says who speaks
+    in which voice; by default it is cast.yaml in the output folder. `candidates` is how often S1
+    may say a line.
     """
 
     subtitles: Path
-    voice: AskedVoice
+    voice: AskedVoice | None
     out: Path
     video: Path | None
     mode: DubMode
@@ -84,7 +87,7 @@ class DubOrder:
 
 @dataclass(frozen=True)
 class DubPlan:
-    """What shall be spoken, by the language's rules, in which voices, and for which video."""
+    """What shall be spoken, in which voices (of speakers, and the default), for which video."""
 
     subtitles: Subtitles
     language: str
@@ -127,7 +130,8 @@ def plan_dubbing(order: DubOrder, progress: RunProgress) -> DubPlan:
     """
     progress.stage("Reading the subtitles")
     read = read_subtitles(order.subtitles, order.track, order.language)
-    video = probe(order.video) if order.video else None
+    film = order.video or (None if _is_text(order.subtitles) else order.subtitles)
+    video = probe(film) if film else None
     language = order.language or read.language
     if language.lower() in ("", "und", "mul", "zxx"):  # the file does not say
         language = LANGUAGE
@@ -138,7 +142,11 @@ def plan_dubbing(order: DubOrder, progress: RunProgress) -> DubPlan:
     subtitles = cast_subtitles(read, cast)
     library = Library(order.settings.voices)
     default = AskedVoice((cast.default,)) if cast.default else order.voice
-    voices = {DEFAULT_VOICE: find_voices(default, library)}
+    voices = {} if default is None else {DEFAULT_VOICE: find_voices(default, library)}
+    if default is None and (video is None or not video.audio):
+        raise UsageError(
+            "give --voice SAMPLE, or with --video a film with sound from which voices can be cut"
+        )
     for name, given in cast.voices.items():
         voices[name] = find_voices(AskedVoice((given,)), library)
     progress.stage("Planning what to say")
@@ -156,6 +164,11 @@ def plan_dubbing(order: DubOrder, progress: RunProgress) -> DubPlan:
     spoken = {DEFAULT_VOICE, *(line.speaker for line in lines)}
     voices = {name: own for name, own in voices.items() if name in spoken}
     return DubPlan(subtitles, language, tuple(lines), voices, tuple(warnings), video)
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_text(file.read(_HEAD))
 
 
 class DubWork:
@@ -197,7 +210,7 @@ class DubWork:
 
     @property
     def title(self) -> str:
-        return (self.order.video or self.order.subtitles).stem
+        return (self.plan.video.path if self.plan.video else self.order.subtitles).stem
 
     def render(self, batch: int) -> None:
         """Speaks the lines of a batch, each the moment that it is done kept for good."""
@@ -389,7 +402,7 @@ class DubWork:
                 id=self._id,
                 title=self.title,
                 book=str(self.order.subtitles),
-                voice=self.order.voice.label,
+                voice=self.order.voice.label if self.order.voice else "the video's own",
                 out=str(self.order.out.absolute()),
                 state=state,
                 started=self.started,
