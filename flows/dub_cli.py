@@ -137,7 +137,8 @@ def dub(
 ) -> None:
     """Dub a video by its subtitles, or speak a subtitle file in time.
 
-    Writes dub.flac (the voices), stems/ (a file per speaker) and report.json; with a video also
+    Writes dub.flac (the voices), stems/ (a file per speaker), dub.LANGUAGE.srt with the times at
+    which it is heard, and report.html and report.json with measurements; with a video also
     mix.flac (the original under the voices) and the video itself with the mix as a further track.
     cast.yaml names the speakers that the subtitles know: give them voices and run it again.
 
@@ -178,10 +179,5 @@ def dub(
         lexicon=lexicon,
     )
     made = make_dub(order, terminal(), engine_of(chosen))
-    for path in made.paths:
-        terminal().print(f"[green]{path}[/]: {spoken_time(made.seconds)}")
-    if made.problems:
-        terminal().print(
-            f"{made.problems} of {made.lines} lines may be worth listening to; {made.report} "
-            "names them."
-        )
+    terminal().print(f"[green]{made.paths[0]}[/]: {spoken_time(made.seconds)}")
+    terminal().print(f"{made.verdict} {made.report} says more.")

@@ -2,8 +2,11 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +43,7 @@ from tasks.gate import Gate
 from tasks.hearing import Heard, hear
 from tasks.lexicon import find_lexicon
 from tasks.read_subtitles import read_subtitles
+from tasks.report import Run as RunReport
 from tasks.split_back import split_take
 from tasks.stretch import fitted_piece
 from tasks.subtitle_encoding import is_text
@@ -112,13 +116,14 @@ class Speaker:
 
 @dataclass(frozen=True)
 class SpokenLine:
-    """A line with what the report says of it: the key and speed of its take ("" where the engine
-    could not speak it), which candidate it is, and what is wrong with it."""
+    """A line with what the report says of it: the key of its take ("" where the engine could not
+    speak it), which candidate was chosen and how fast, the gate's verdict, and what is wrong."""
 
     line: DubLine
     key: str
     candidate: int
     speed: float
+    verdict: str
     problem: str
 
 
@@ -225,32 +230,55 @@ class DubWork:
         """How each line came to be spoken, in their order."""
         return [self._spoken_line(number) for number in range(len(self.plan.lines))]
 
-    def placements(self) -> tuple[list[Placement], list[str]]:
-        """Where each cue's speech is heard, and a sentence for each that is not."""
-        measures, unheard = [], []
+    def placements(self) -> list[Placement]:
+        """Where each cue's speech is heard."""
+        measures = []
         for number, line in enumerate(self.plan.lines):
             chosen = self._choice(number)
             for piece in self._pieces(number):
                 if chosen and len(piece.audio) > piece.lead:
-                    measure = measure_piece(piece, line.speaker, self.sample_rate, chosen.speed)
-                    measures.append(measure)
-                else:
-                    unheard.append(f"Cue {self._cues[piece.cue].number}: nothing of it is heard.")
-        return place(
-            measures, self.plan.subtitles.cues, self.order.mode, self.plan.samples
-        ), unheard
+                    measures.append(
+                        measure_piece(piece, line.speaker, self.sample_rate, chosen.speed)
+                    )
+        return place(measures, self.plan.subtitles.cues, self.order.mode, self.plan.samples)
+
+    def unheard(self, placements: Sequence[Placement]) -> list[str]:
+        """A sentence for each cue with words that were to be spoken and are not heard."""
+        heard = {(placement.line, placement.cue) for placement in placements}
+        return [
+            f"Cue {self._cues[part.cue].number}: nothing is heard of “"
+            f"{line.utterance.text[part.start : part.end]}”."
+            for number, line in enumerate(self.plan.lines)
+            for part in line.parts
+            if (number, part.cue) not in heard
+        ]
+
+    def in_order(self, placements: Sequence[Placement]) -> list[Placement]:
+        """The placements in the order of `clips`: line by line."""
+        return sorted(placements, key=lambda placement: placement.line)
 
     def clips(self, placements: Sequence[Placement]) -> Iterator[tuple[int, np.ndarray, str]]:
         """The sound of all placements line by line: first sample on the grid, mono audio at its
         rate, and speaker."""
-        places: dict[int, list[Placement]] = {}
-        for placement in placements:
-            places.setdefault(placement.line, []).append(placement)
-        for number, own in sorted(places.items()):
+        for number, own in groupby(self.in_order(placements), key=lambda one: one.line):
             pieces = {piece.cue: piece for piece in self._pieces(number)}
             for placement in own:
                 start, audio = fitted_piece(pieces[placement.cue], self.sample_rate, placement)
                 yield start, audio, placement.speaker
+
+    def run_report(self, lines: Sequence[SpokenLine]) -> RunReport:
+        """What the report says of this run."""
+        return RunReport(
+            started=datetime.fromtimestamp(self.started).astimezone().isoformat("T", "seconds"),
+            wall_seconds=time.time() - self.started,
+            made=self.made,
+            reused=self.reused,
+            verdicts=dict(Counter(line.verdict for line in lines if line.key)),
+        )
+
+    @property
+    def engine_hash(self) -> str:
+        return self.speakers[DEFAULT_VOICE].engine.content_hash
 
     def finished(self) -> None:
         """The record of the run says from now on that it is finished."""
@@ -277,12 +305,24 @@ class DubWork:
         chosen = {number: self._choice(number, final=True) for number in numbers}
         lines = {line.key: line for line in chosen.values() if line is not None}
         missing = [lines[key] for key in self._store.missing(lines)]
+        waiting: dict[str, list[int]] = {}
+        for number, line in chosen.items():
+            waiting.setdefault(line.key if line else "", []).append(number)
+
+        def on_take(line: ChosenLine, take: Take) -> None:
+            self.made += 1
+            self._advance(waiting.pop(line.key))
+
         failures = render_chosen(
-            missing, engine, reference, self._sampling, self._store, self._on_take, gate
+            missing, engine, reference, self._sampling, self._store, on_take, gate
         )
         for line in missing:
             if line.key in failures:
                 self._failures[line.said] = failures[line.key]
+        for others in waiting.values():
+            self._advance(others)
+
+    def _advance(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             self.progress.advance(len(self.plan.lines[number].utterance.phones))
 
@@ -351,11 +391,10 @@ class DubWork:
         line, chosen, take = self.plan.lines[number], self._choice(number), self._take(number)
         if chosen is None or take is None:
             why = self._failures.get(self._said[number].key, "the engine says nothing")
-            return SpokenLine(line, "", 0, 1.0, f"not spoken, {why}")
-        return SpokenLine(line, chosen.key, chosen.candidate, chosen.speed, take.problem)
-
-    def _on_take(self, line: ChosenLine, take: Take) -> None:
-        self.made += 1
+            return SpokenLine(line, "", 0, 1.0, "", f"not spoken, {why}")
+        return SpokenLine(
+            line, chosen.key, chosen.candidate, chosen.speed, take.verdict, take.problem
+        )
 
     def _said_line(self, line: DubLine) -> SaidLine:
         speaker = self.speakers[line.speaker if line.speaker in self.speakers else DEFAULT_VOICE]

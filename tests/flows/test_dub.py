@@ -112,13 +112,17 @@ def test_subtitles_become_a_track(subtitles, sample, settings, tmp_path):
     assert {path.name for path in (out / "stems").iterdir()} == {"ANN.flac", "BEN.flac"}
     for path in made.paths:
         assert path.exists()
-    report = json.loads(made.report.read_text())
-    assert report["run"] == {"made": 4, "reused": 0}
+    report = json.loads((out / "report.json").read_text())
+    assert (report["run"]["made"], report["run"]["reused"]) == (4, 0)
+    assert made.report.read_text().startswith("<!DOCTYPE html>")
+    bars = {bar["name"]: bar for bar in report["bars"]}
+    assert bars["samples"]["passed"]
     assert [line["text"] for line in report["lines"]][1] == (
         "We have been waiting for an hour and a half."
     )
     assert [len(line["pieces"]) for line in report["lines"]] == [1, 2, 1, 1]
-    assert [one["why"] for one in report["subtitles"]["left_out"]] != []
+    assert [one["number"] for one in report["skipped"]] == [6]
+    assert {file["path"] for file in report["files"]} > {"dub.flac", "stems/ANN.flac"}
     assert "ANN:" in (out / "cast.yaml").read_text()
     assert next(iter(Runs(settings.runs))).state == "finished"
 
@@ -176,10 +180,11 @@ def test_no_run_dies_for_one_line(subtitles, sample, settings, tmp_path):
     engine.file, engine.seconds = tmp_path / "count.txt", 0.0
     work = work_on(order_for(subtitles, sample, out, settings), engine)
     made = finish(work)
-    report = json.loads(made.report.read_text())
+    report = json.loads((out / "report.json").read_text())
     refused = [line for line in report["lines"] if not line["pieces"]]
     assert 0 < len(refused) < 4
-    assert all("too much of it" in line["problems"][0] for line in refused)
+    assert all("too much of it" in line["problem"] for line in refused)
+    assert len(report["warnings"]) >= len(refused)
     assert made.problems >= len(refused)
 
 
