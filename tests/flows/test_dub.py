@@ -116,7 +116,8 @@ def test_subtitles_become_a_track(subtitles, sample, settings, tmp_path):
     assert (report["run"]["made"], report["run"]["reused"]) == (4, 0)
     assert made.report.read_text().startswith("<!DOCTYPE html>")
     bars = {bar["name"]: bar for bar in report["bars"]}
-    assert bars["samples"]["passed"]
+    assert bars["length_error"]["passed"]
+    assert bars["overlaps"]["passed"]
     assert [line["text"] for line in report["lines"]][1] == (
         "We have been waiting for an hour and a half."
     )
