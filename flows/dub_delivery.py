@@ -23,6 +23,7 @@ from tasks.dub_types import RATE, Placement
 from tasks.dub_video import Video, dub_notice, extract_audio, mux
 from tasks.dub_words import count_lost
 from tasks.engines import language_of
+from tasks.separate import remove_voice, separator
 from tasks.transcribe import load_whisper, understand
 
 _WHAT = {
@@ -68,15 +69,17 @@ def deliver_dub(work: DubWork) -> Dubbed:
     )
     paths = [dub.programme.path]
     sound = dub.programme
+    notes: list[str] = []
     if plan.video is not None:
         if plan.video.audio:
-            sound = _mixed(work, plan.video, dub)
+            sound, why = _mixed(work, plan.video, dub)
+            notes = [why] if why else []
             paths.insert(0, sound.path)
         if plan.video.picture:
             progress.stage("Writing the video")
             paths.insert(0, _muxed(work, plan.video, sound, subtitles[0]))
     paths += [*subtitles, *(stem.path for stem in dub.stems)]
-    report, lines = _report(work, placements, dub, [dub.programme, sound], paths)
+    report, lines = _report(work, placements, dub, [dub.programme, sound], paths, notes)
     page = order.out / "report.html"
     write_bytes(
         order.out / "report.json", json.dumps(report, indent=1, ensure_ascii=False).encode()
@@ -97,29 +100,51 @@ def _samples(work: DubWork, placements: list[Placement]) -> int:
     return max(said + round(_TAIL_SECONDS * RATE), shown)
 
 
-def _mixed(work: DubWork, video: Video, dub: Dub) -> Programme:
-    """The voices over the video's own sound."""
+def _mixed(work: DubWork, video: Video, dub: Dub) -> tuple[Programme, str]:
+    """The voices over the video's own sound, and a sentence on its voices where they stay."""
     order, progress = work.order, work.progress
     progress.stage("Reading the video's sound")
-    original = order.out / ".original.flac"
+    original, bed = order.out / ".original.flac", order.out / ".bed.flac"
     try:
         extract_audio(video, original, on_seconds=_share(progress.fraction, video.samples / RATE))
+        why = _remove_voice(work, original, bed)
         progress.stage("Mixing")
         ms = RATE // 1000
         spoken = [
             (cue.start_ms * ms, cue.end_ms * ms) for cue in work.plan.subtitles.cues if cue.text
         ]
-        return write_mix(
+        mix = write_mix(
             dub,
-            original,
+            bed if bed.exists() else original,
             order.out / "mix.flac",
             order.presets.dubbing,
             order.mode,
             spoken,
+            bed.exists(),
             on_progress=progress.fraction,
         )
+        return mix, why
     finally:
         original.unlink(missing_ok=True)
+        bed.unlink(missing_ok=True)
+
+
+def _remove_voice(work: DubWork, original: Path, bed: Path) -> str:
+    """Writes the original without its voice where that can be done; else says why it is not."""
+    bed.unlink(missing_ok=True)  # of a run that was killed
+    if work.order.mode == "voice-over":
+        return ""
+    program = separator()
+    if program is None:
+        return (
+            "The original's voices are lowered, not removed: demucs, which can do it, is not there."
+        )
+    work.progress.stage("Removing the original's voices")
+    try:
+        remove_voice(original, bed, program, work.progress.fraction)
+    except UserError as error:
+        return f"The original's voices are lowered, not removed: {error}"
+    return ""
 
 
 def _notice(work: DubWork) -> str:
@@ -145,7 +170,12 @@ def _share(report: Callable[[float], None], seconds: float) -> Callable[[float],
 
 
 def _report(
-    work: DubWork, placements: list[Placement], dub: Dub, sounds: list[Programme], paths: list[Path]
+    work: DubWork,
+    placements: list[Placement],
+    dub: Dub,
+    sounds: list[Programme],
+    paths: list[Path],
+    notes: list[str],
 ) -> tuple[dict[str, Any], list[SpokenLine]]:
     """Measures the voices as they were written, and tells all that is known, as JSON values."""
     order, plan, progress = work.order, work.plan, work.progress
@@ -185,7 +215,7 @@ def _report(
         {"name": order.model.title, "content_hash": work.engine_hash},
         measured,
         [_file(path, order.out, sounds, seconds) for path in paths],
-        [*plan.warnings, *work.unheard(placements), *map(_cut_off, dub.cut)],
+        [*plan.warnings, *notes, *work.unheard(placements), *map(_cut_off, dub.cut)],
         work.run_report(lines),
     )
     report["lines"] = [

@@ -35,8 +35,9 @@ from tasks.dub_takes import (
     make_candidates,
     render_chosen,
     said_line,
+    spoken_as,
 )
-from tasks.dub_types import DubCast, DubLine, Piece, Placement, Subtitles
+from tasks.dub_types import DubCast, DubLine, Placement, Subtitles
 from tasks.dub_video import Video, probe
 from tasks.engines import BUILT_IN, ChosenModel, check_language, tuned_engine
 from tasks.gate import Gate
@@ -117,7 +118,7 @@ class Speaker:
 @dataclass(frozen=True)
 class SpokenLine:
     """A line with what the report says of it: the key of its take ("" where the engine could not
-    speak it), which candidate was chosen and how fast, the gate's verdict, and what is wrong."""
+    speak it), which candidate it is and how fast, the gate's verdict, and what is wrong."""
 
     line: DubLine
     key: str
@@ -234,12 +235,15 @@ class DubWork:
         """Where each cue's speech is heard."""
         measures = []
         for number, line in enumerate(self.plan.lines):
-            chosen = self._choice(number)
-            for piece in self._pieces(number):
-                if chosen and len(piece.audio) > piece.lead:
-                    measures.append(
-                        measure_piece(piece, line.speaker, self.sample_rate, chosen.speed)
-                    )
+            take = self._take(number)
+            if take is None:
+                continue
+            _, speed = self._spoken_as(number, take)
+            measures += [
+                measure_piece(piece, line.speaker, self.sample_rate, speed)
+                for piece in split_take(line, take.audio, take.sample_rate, take.times)
+                if len(piece.audio) > piece.lead
+            ]
         return place(measures, self.plan.subtitles.cues, self.order.mode, self.plan.samples)
 
     def unheard(self, placements: Sequence[Placement]) -> list[str]:
@@ -261,7 +265,10 @@ class DubWork:
         """The sound of all placements line by line: first sample on the grid, mono audio at its
         rate, and speaker."""
         for number, own in groupby(self.in_order(placements), key=lambda one: one.line):
-            pieces = {piece.cue: piece for piece in self._pieces(number)}
+            line, take = self.plan.lines[number], self._take(number)
+            assert take is not None  # it has been placed
+            split = split_take(line, take.audio, take.sample_rate, take.times)
+            pieces = {piece.cue: piece for piece in split}
             for placement in own:
                 start, audio = fitted_piece(pieces[placement.cue], self.sample_rate, placement)
                 yield start, audio, placement.speaker
@@ -359,7 +366,13 @@ class DubWork:
         if not found:
             return None
         choice = choose_speed(list(found.values()), room, self.order.mode)
-        chosen = chosen_line(said, list(found)[choice.candidate], choice.speed, self._sampling)
+        chosen = chosen_line(
+            said,
+            list(found)[choice.candidate],
+            choice.speed,
+            self._sampling,
+            fits=self.order.mode != "free",
+        )
         self._choices[number] = chosen
         return chosen
 
@@ -380,21 +393,20 @@ class DubWork:
             )
         return decode_take(data)
 
-    def _pieces(self, number: int) -> list[Piece]:
-        take = self._take(number)
-        line = self.plan.lines[number]
-        if take is None:
-            return [Piece(number, part.cue, np.zeros(0, np.float32)) for part in line.parts]
-        return split_take(line, take.audio, take.sample_rate, take.times)
+    def _spoken_as(self, number: int, take: Take) -> tuple[int, float]:
+        """Of which candidate a line's take is, and how fast the model speaks it."""
+        chosen = self._choice(number)
+        assert chosen is not None
+        engine = self.speakers[self._voice_of(number)].engine
+        return spoken_as(chosen, take.attempts - 1, engine, self._store)
 
     def _spoken_line(self, number: int) -> SpokenLine:
         line, chosen, take = self.plan.lines[number], self._choice(number), self._take(number)
         if chosen is None or take is None:
             why = self._failures.get(self._said[number].key, "the engine says nothing")
             return SpokenLine(line, "", 0, 1.0, "", f"not spoken, {why}")
-        return SpokenLine(
-            line, chosen.key, chosen.candidate, chosen.speed, take.verdict, take.problem
-        )
+        candidate, speed = self._spoken_as(number, take)
+        return SpokenLine(line, chosen.key, candidate, speed, take.verdict, take.problem)
 
     def _said_line(self, line: DubLine) -> SaidLine:
         speaker = self.speakers[line.speaker if line.speaker in self.speakers else DEFAULT_VOICE]

@@ -15,6 +15,7 @@ import numpy as np
 
 from storage.keys import content_key
 from storage.objects import ObjectStore
+from tasks.dub_fit import FASTEST, SLOWEST
 from tasks.gate import Gate
 from tasks.render import ATTEMPTS, Line, Told, choose_takes, refused_lines, varied
 from tasks.takes import TAKE_VERSION, Take, take_key, take_seed
@@ -40,11 +41,13 @@ class SaidLine(Line):
 @dataclass(frozen=True)
 class ChosenLine(Line):
     """A line of which candidate number `candidate` shall sound at `speed`; `key` is its take's,
-    `said` what decides its candidates."""
+    `said` what decides its candidates. `fits`: another candidate in its place shall be as long;
+    else it has the same speed."""
 
     said: str = ""
     candidate: int = 0
     speed: float = 1.0
+    fits: bool = True
 
 
 def said_line(
@@ -65,7 +68,9 @@ def said_line(
     return SaidLine(key, utterance.phones, utterance.characters, utterance.language)
 
 
-def chosen_line(line: SaidLine, candidate: int, speed: float, sampling: "Sampling") -> ChosenLine:
+def chosen_line(
+    line: SaidLine, candidate: int, speed: float, sampling: "Sampling", fits: bool = True
+) -> ChosenLine:
     """The line whose candidate shall sound at a speed; its key is the hash of all that decides
     the take, whichever candidate that will be of in the end (see `render_chosen`)."""
     key = content_key(
@@ -74,11 +79,14 @@ def chosen_line(line: SaidLine, candidate: int, speed: float, sampling: "Samplin
             "said": line.key,
             "candidate": candidate,
             "speed": round(speed, 4),
+            "fits": fits,
             "steps": sampling.steps,
             "guidance": sampling.guidance,
         }
     )
-    return ChosenLine(key, line.phones, line.characters, line.language, line.key, candidate, speed)
+    return ChosenLine(
+        key, line.phones, line.characters, line.language, line.key, candidate, speed, fits
+    )
 
 
 def candidate_key(said: str, number: int) -> str:
@@ -144,32 +152,48 @@ def render_chosen(
     """Makes the chosen candidates sound; each take that passes the gate is stored, then told to
     `on_take`, at once.
 
-    In place of a suspect, the line's next candidates sound at the same speed, and the best of three
-    is stored with its reasons. A line that the engine can't render is not stored; the answer maps
-    its key to what the engine said. No line stops the others.
+    In place of a suspect, other candidates of the line sound, as fast as `spoken_as` says, and the
+    best of three is stored with its reasons. A line that the engine can't render is not stored; the
+    answer maps its key to what the engine said. No line stops the others.
     """
 
     def speak(attempt: int, lines: Sequence[ChosenLine], told: Told) -> None:
-        numbers = [_spoken_at(line.candidate, attempt) for line in lines]
-        missing = [
-            (SaidLine(line.said, line.phones, line.characters, line.language), number)
-            for line, number in zip(lines, numbers, strict=True)
-            if load_candidate(store, line.said, number) is None
-        ]
+        wanted = {
+            (SaidLine(line.said, line.phones, line.characters, line.language), number): None
+            for line in lines
+            for number in (line.candidate, _spoken_at(line.candidate, attempt))
+        }
+        missing = [one for one in wanted if load_candidate(store, one[0].key, one[1]) is None]
         make_candidates(missing, engine, reference, sampling, store)
-        for place, (line, number) in enumerate(zip(lines, numbers, strict=True)):
+        for place, line in enumerate(lines):
+            number, speed = spoken_as(line, attempt, engine, store)
             semantics = load_candidate(store, line.said, number)
             if semantics is None:
                 raise ValueError(f"S1 has nothing to say to line {line.said}, candidate {number}")
             request = candidate_request(line, line.said, number)
-            at_speed = replace(sampling, speed=line.speed)
+            at_speed = replace(sampling, speed=speed)
             (rendering,) = engine.acoustics([request], [semantics], reference, at_speed)
             told(place, rendering)
 
     return choose_takes(lines, speak, engine.sample_rate, store, on_take, gate)
 
 
-def expected_seconds(engine: "VoiceEngine", line: SaidLine, semantics: "Semantics") -> float:
+def spoken_as(
+    line: ChosenLine, attempt: int, engine: "VoiceEngine", store: ObjectStore
+) -> tuple[int, float]:
+    """Which candidate sounds at an attempt (0: the chosen one), and its speed: where the line
+    `fits`, that which makes it as long as the chosen one, as far as the model can."""
+    number = _spoken_at(line.candidate, attempt)
+    chosen = load_candidate(store, line.said, line.candidate)
+    other = load_candidate(store, line.said, number)
+    if number == line.candidate or not line.fits or chosen is None or other is None:
+        return number, line.speed
+    seconds = [expected_seconds(engine, line, one) for one in (chosen, other)]
+    speed = round(seconds[1] / max(seconds[0], 0.01) * line.speed, 2)
+    return number, min(max(speed, SLOWEST), FASTEST)
+
+
+def expected_seconds(engine: "VoiceEngine", line: Line, semantics: "Semantics") -> float:
     """How long a candidate sounds at the speed 1, from its first sound to its last, before it is
     made."""
     from model.speaking import Request

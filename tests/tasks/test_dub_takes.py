@@ -19,6 +19,7 @@ from tasks.dub_takes import (
     make_candidates,
     render_chosen,
     said_line,
+    spoken_as,
 )
 from tasks.gate import Gate
 from tasks.plan import Utterance
@@ -93,13 +94,28 @@ def test_a_take_is_its_candidate_at_its_speed(engine, voice, store):
     assert failures == {}
     assert told == [chosen]
     take = decode_take(store.get(chosen.key))
-    tokens = [stored[lines[1], number].tokens for number in (2, 0, 1)]  # in the order of attempts
-    number = [2, 0, 1][[np.array_equal(one, take.tokens) for one in tokens].index(True)]
+    number, speed = spoken_as(chosen, take.attempts - 1, engine, store)
+    assert np.array_equal(stored[lines[1], number].tokens, take.tokens)
+    assert take.attempts > 1 or (number, speed) == (2, 1.1)
     request = candidate_request(lines[1], lines[1].key, number)
-    at_speed = replace(SAMPLING, speed=1.1)
+    at_speed = replace(SAMPLING, speed=speed)
     (made,) = engine.acoustics([request], [stored[lines[1], number]], voice, at_speed)
     assert len(made.audio) == len(take.audio)
     np.testing.assert_allclose(made.audio, take.audio, atol=1 / 32768)
+
+
+def test_what_sounds_in_place_of_the_chosen_one_is_as_long(engine, store):
+    line = said(engine, PHONES)
+    for number, tokens in enumerate((100, 105, 200)):
+        semantics = Semantics(np.zeros(tokens, np.int16), True)
+        store.put(candidate_key(line.key, number), encode_candidate(semantics))
+    chosen = chosen_line(line, 0, 1.0, SAMPLING)
+    assert [spoken_as(chosen, attempt, engine, store)[0] for attempt in range(3)] == [0, 1, 2]
+    speeds = [spoken_as(chosen, attempt, engine, store)[1] for attempt in range(3)]
+    assert speeds == [1.0, 1.05, 1.15]
+    free = chosen_line(line, 0, 1.0, SAMPLING, fits=False)
+    assert free.key != chosen.key
+    assert [spoken_as(free, attempt, engine, store)[1] for attempt in range(3)] == [1.0] * 3
 
 
 def test_a_missing_candidate_is_made(engine, voice, store):
