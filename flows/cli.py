@@ -15,6 +15,7 @@ from configs.errors import UsageError, UserError
 from flows.audiobook_cli import audiobook, plan
 from flows.cast_cli import cast
 from flows.clone_cli import clone
+from flows.dub_cli import dub
 from flows.inspect_cli import inspect
 from flows.models_cli import models_app
 from flows.options import (
@@ -80,6 +81,7 @@ def _app(
 
 
 app.command(rich_help_panel="Make")(audiobook)
+app.command(rich_help_panel="Make")(dub)
 app.command(rich_help_panel="Make")(inspect)
 app.command(rich_help_panel="Make")(plan)
 

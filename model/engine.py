@@ -8,7 +8,7 @@ A result depends on its own request alone, never on the batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,18 @@ from model.checkpoint import VoiceModel, load_model, random_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
 from model.pronunciation import UNHEARD, judge
 from model.sampling import Sampling
-from model.speaking import Hearing, Prompt, Rendering, Request, Sample, check_sample, to_level
+from model.speaking import (
+    Hearing,
+    Prompt,
+    Rendering,
+    Request,
+    Sample,
+    Semantics,
+    check_pairs,
+    check_sample,
+    seconds_of_tokens,
+    to_level,
+)
 from model.spectral import MelConfig, denormalise_mel, log_mel, normalise_mel
 from model.text import phone_ids
 
@@ -141,17 +152,80 @@ class Engine:
         Phones that the inventory lacks are spoken as UNK, of which the model knows nothing. Raises
         ValueError for a request without phones or with more than S1 has positions for (4000).
         """
-        carried = self._model.config.carried_sounds
-        spoken = [replace(one, phones=with_carrier(one.phones, carried)) for one in requests]
-        sentences = [_sentence(request) for request in spoken]
         renderings: dict[int, Rendering] = {}
-        for index, tokens, complete in decode(self._model.s1, sentences, sampling):
-            audio = self._acoustic(spoken[index], tokens, reference, sampling)
-            made = Rendering(audio, tokens, complete)
-            renderings[index] = self._heard(made, requests[index].phones, spoken[index].phones)
+        for index, said in self._said(requests, sampling):
+            renderings[index] = self._sounding(requests[index], said, reference, sampling)
             if on_done:
                 on_done(index, renderings[index])
         return [renderings[index] for index in range(len(requests))]
+
+    @torch.inference_mode()
+    def semantics(
+        self,
+        requests: Sequence[Request],
+        reference: Reference,
+        sampling: Sampling = DEFAULT_SAMPLING,
+        on_done: Callable[[int, Semantics], None] | None = None,
+    ) -> list[Semantics]:
+        """What S1 says to all requests, without any sound: the first half of `render`.
+
+        This model's S1 does not hear the reference. Raises ValueError as `render` does.
+        """
+        made: dict[int, Semantics] = {}
+        for index, said in self._said(requests, sampling):
+            made[index] = said
+            if on_done:
+                on_done(index, said)
+        return [made[index] for index in range(len(requests))]
+
+    @torch.inference_mode()
+    def acoustics(
+        self,
+        requests: Sequence[Request],
+        semantics: Sequence[Semantics],
+        reference: Reference,
+        sampling: Sampling = DEFAULT_SAMPLING,
+        on_done: Callable[[int, Rendering], None] | None = None,
+    ) -> list[Rendering]:
+        """Sound of what S1 said to all requests, one by one: the second half of `render`.
+
+        Raises ValueError for a request without phones, or where the two do not match in number.
+        """
+        check_pairs(requests, semantics)
+        renderings = []
+        for index, (request, said) in enumerate(zip(requests, semantics, strict=True)):
+            renderings.append(self._sounding(request, said, reference, sampling))
+            if on_done:
+                on_done(index, renderings[-1])
+        return renderings
+
+    def seconds_of(self, request: Request, semantics: Semantics, speed: float = 1.0) -> float:
+        """How long a request will sound that S1 says so, before it is made (seconds); the silence
+        at both ends included. A carrier, which will be cut off, takes its phones' share."""
+        spoken = self._spoken(request).phones
+        share = len(request.phones) / max(1, len(spoken))
+        return seconds_of_tokens(len(semantics.tokens), speed) * share
+
+    def _spoken(self, request: Request) -> Request:
+        """The request with what is said before it."""
+        carried = self._model.config.carried_sounds
+        return replace(request, phones=with_carrier(request.phones, carried))
+
+    def _said(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> Iterator[tuple[int, Semantics]]:
+        """What S1 says to each request, by its index, as it ends."""
+        sentences = [_sentence(self._spoken(request)) for request in requests]
+        for index, tokens, complete in decode(self._model.s1, sentences, sampling):
+            yield index, Semantics(tokens, complete)
+
+    def _sounding(
+        self, request: Request, said: Semantics, reference: Reference, sampling: Sampling
+    ) -> Rendering:
+        spoken = self._spoken(request)
+        audio = self._acoustic(spoken, said.tokens, reference, sampling)
+        made = Rendering(audio, said.tokens, said.complete)
+        return self._heard(made, request.phones, spoken.phones)
 
     def _heard(
         self, made: Rendering, phones: tuple[str, ...], spoken: tuple[str, ...]

@@ -8,7 +8,7 @@ sentence at a time. A result depends on its own request alone, never on the batc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -40,7 +40,10 @@ from model.speaking import (
     Rendering,
     Request,
     Sample,
+    Semantics,
+    check_pairs,
     check_sample,
+    seconds_of_tokens,
     to_level,
 )
 from model.text import Word, phone_ids
@@ -150,26 +153,83 @@ class OfficialEngine:
         Phones that the inventory lacks are spoken as UNK. Raises ValueError for a request without
         phones or with more than S1 has positions for (4000, with the prompt's).
         """
+        renderings: dict[int, Rendering] = {}
+        for index, said in self._said(requests, reference, sampling):
+            renderings[index] = self._sounding(requests[index], said, reference, sampling)
+            if on_done:
+                on_done(index, renderings[index])
+        return [renderings[index] for index in range(len(requests))]
+
+    @torch.inference_mode()
+    def semantics(
+        self,
+        requests: Sequence[Request],
+        reference: Reference,
+        sampling: Sampling,
+        on_done: Callable[[int, Semantics], None] | None = None,
+    ) -> list[Semantics]:
+        """What S1 says to all requests, without any sound: the first half of `render`.
+
+        Raises ValueError as `render` does.
+        """
+        made: dict[int, Semantics] = {}
+        for index, said in self._said(requests, reference, sampling):
+            made[index] = said
+            if on_done:
+                on_done(index, said)
+        return [made[index] for index in range(len(requests))]
+
+    @torch.inference_mode()
+    def acoustics(
+        self,
+        requests: Sequence[Request],
+        semantics: Sequence[Semantics],
+        reference: Reference,
+        sampling: Sampling,
+        on_done: Callable[[int, Rendering], None] | None = None,
+    ) -> list[Rendering]:
+        """Sound of what S1 said to all requests, one by one: the second half of `render`.
+
+        Raises ValueError for a request without phones, or where the two do not match in number.
+        """
+        check_pairs(requests, semantics)
+        renderings = []
+        for index, (request, said) in enumerate(zip(requests, semantics, strict=True)):
+            renderings.append(self._sounding(request, said, reference, sampling))
+            if on_done:
+                on_done(index, renderings[-1])
+        return renderings
+
+    def seconds_of(self, request: Request, semantics: Semantics, speed: float = 1.0) -> float:
+        """How long a request will sound that S1 says so, before it is made (seconds); the silence
+        at both ends included."""
+        return seconds_of_tokens(len(semantics.tokens), speed)
+
+    def _said(
+        self, requests: Sequence[Request], reference: Reference, sampling: Sampling
+    ) -> Iterator[tuple[int, Semantics]]:
+        """What S1 says to each request, by its index, as it ends."""
         if any(not request.phones for request in requests):
             raise ValueError("a request has no phones")
         targets = [_with_head(request) for request in requests]
         if any(len(target.phones) + len(reference.phones) > POSITIONS for target in targets):
             raise ValueError(f"a request has more than {POSITIONS} phones, the prompt's included")
         sentences = [self._sentence(target, reference) for target in targets]
-        renderings: dict[int, Rendering] = {}
         for index, tokens, complete in decode(self._model.s1, sentences, sampling, SLOTS):
-            target = targets[index]
-            phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
-            audio = np.zeros(0, np.float32)
-            if len(tokens):
-                codes = torch.from_numpy(tokens.astype(np.int64))[None]
-                sound = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
-                audio = sound.clamp(-1.0, 1.0).numpy()
-            made = Rendering(audio, tokens, complete)
-            renderings[index] = self._listened(made, requests[index].phones, reference.phones)
-            if on_done:
-                on_done(index, renderings[index])
-        return [renderings[index] for index in range(len(requests))]
+            yield index, Semantics(tokens, complete)
+
+    def _sounding(
+        self, request: Request, said: Semantics, reference: Reference, sampling: Sampling
+    ) -> Rendering:
+        target = _with_head(request)
+        phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
+        audio = np.zeros(0, np.float32)
+        if len(said.tokens):
+            codes = torch.from_numpy(said.tokens.astype(np.int64))[None]
+            sound = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
+            audio = sound.clamp(-1.0, 1.0).numpy()
+        made = Rendering(audio, said.tokens, said.complete)
+        return self._listened(made, request.phones, reference.phones)
 
     def _listened(
         self, made: Rendering, phones: tuple[str, ...], prompt: tuple[str, ...]

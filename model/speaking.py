@@ -13,6 +13,8 @@ from model.pronunciation import Pronunciation
 from model.sampling import Sampling
 from model.text import Spoken
 
+TOKENS_PER_SECOND = 25  # semantic tokens, at the speed 1
+
 
 @dataclass(frozen=True)
 class Characters:
@@ -53,6 +55,15 @@ class Prompt:
 
     phones: tuple[str, ...]
     characters: tuple[Characters, ...] = ()
+
+
+@dataclass(frozen=True)
+class Semantics:
+    """What S1 makes of a request: semantic tokens (tokens,) int16, and whether it ended by
+    itself (see `Rendering`)."""
+
+    tokens: np.ndarray
+    complete: bool
 
 
 @dataclass
@@ -114,6 +125,43 @@ class VoiceEngine(Protocol):
         A rendering depends on its own request alone. Raises ValueError for a request without phones
         or with too many.
         """
+
+    def semantics(
+        self,
+        requests: Sequence[Request],
+        reference: Any,
+        sampling: Sampling,
+        on_done: Callable[[int, Semantics], None] | None = None,
+    ) -> list[Semantics]:
+        """The first half of `render`: what S1 says to the requests, long before any sound."""
+
+    def acoustics(
+        self,
+        requests: Sequence[Request],
+        semantics: Sequence[Semantics],
+        reference: Any,
+        sampling: Sampling,
+        on_done: Callable[[int, Rendering], None] | None = None,
+    ) -> list[Rendering]:
+        """The second half of `render`: sound of what S1 said to the requests, at the sampling's
+        speed. Raises ValueError for a request without phones or where the two do not match."""
+
+    def seconds_of(self, request: Request, semantics: Semantics, speed: float) -> float:
+        """How long a request will sound that S1 says so, before it is made (seconds); the silence
+        at both ends included."""
+
+
+def seconds_of_tokens(tokens: int, speed: float = 1.0) -> float:
+    """How long the sound of so many semantic tokens is, in seconds: known before it is made."""
+    return tokens / TOKENS_PER_SECOND / speed
+
+
+def check_pairs(requests: Sequence[Request], semantics: Sequence[Semantics]) -> None:
+    """Raises ValueError unless each request has phones and what S1 says to it."""
+    if len(requests) != len(semantics):
+        raise ValueError(f"{len(requests)} requests, but {len(semantics)} answers of S1")
+    if any(not request.phones for request in requests):
+        raise ValueError("a request has no phones")
 
 
 def spoken_line(

@@ -1,9 +1,10 @@
 """Renders utterances into takes and stores each the moment it is done."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -38,6 +39,12 @@ class Line:
     language: str = "en"
 
 
+AnyLine = TypeVar("AnyLine", bound=Line)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Told = Callable[[int, "Rendering"], None]
+
+
 def varied(sampling: "Sampling") -> "Sampling":
     """The settings with which another seed gives another reading."""
     return replace(sampling, top_k=max(sampling.top_k, RETRY_TOP_K))
@@ -58,11 +65,32 @@ def render_takes(
     of three is stored with its reasons. A line that the engine can't render at all is not stored;
     the answer maps its key to what the engine said. No line stops the others.
     """
+    from model.speaking import Request
+
+    def speak(attempt: int, lines: Sequence[Line], told: Told) -> None:
+        requests = [
+            Request(line.phones, take_seed(line.key, attempt), line.characters) for line in lines
+        ]
+        engine.render(requests, reference, varied(sampling) if attempt else sampling, told)
+
+    return choose_takes(lines, speak, engine.sample_rate, store, on_take, gate)
+
+
+def choose_takes(
+    lines: Sequence[AnyLine],
+    speak: "Callable[[int, Sequence[AnyLine], Told], None]",
+    sample_rate: int,
+    store: ObjectStore,
+    on_take: Callable[[AnyLine, Take], None],
+    gate: Gate,
+) -> dict[str, str]:
+    """The same for any way to speak: `speak(attempt, lines, told)` renders lines for the first
+    time (attempt 0) or once more, and calls `told(number, rendering)` as each of them is done."""
     tries: dict[str, list[Take]] = {line.key: [] for line in lines}
     waiting = {line.key: line for line in lines}
     failures: dict[str, str] = {}
 
-    def settle(line: Line) -> None:
+    def settle(line: AnyLine) -> None:
         made = tries[line.key]
         best = min(made, key=lambda take: rank(take, line.phones))
         best = replace(best, rejected=tuple(one.reasons[0] for one in made if one is not best))
@@ -70,18 +98,21 @@ def render_takes(
         del waiting[line.key]
         on_take(line, best)
 
-    def done(line: Line, rendering: "Rendering") -> None:
+    def done(line: AnyLine, rendering: "Rendering") -> None:
         made = tries[line.key]
-        made.append(_take(rendering, engine.sample_rate, line, len(made) + 1, gate))
+        made.append(_take(rendering, sample_rate, line, len(made) + 1, gate))
         if made[-1].verdict != "suspect" or len(made) == ATTEMPTS:
             settle(line)
         else:
             log.info("take %s, attempt %d: %s", line.key, len(made), made[-1].problem)
 
     for attempt in range(ATTEMPTS):
-        if attempt == 1:
-            sampling = varied(sampling)
-        failures |= _render(list(waiting.values()), attempt, engine, reference, sampling, done)
+        failures |= refused_lines(
+            list(waiting.values()),
+            lambda line: line,
+            partial(speak, attempt),
+            done,
+        )
         for key in failures.keys() & waiting.keys():
             if tries[key]:
                 settle(waiting[key])
@@ -107,35 +138,31 @@ def _take(rendering: "Rendering", sample_rate: int, line: Line, attempts: int, g
     )
 
 
-def _render(
-    lines: Sequence[Line],
-    attempt: int,
-    engine: "VoiceEngine",
-    reference: Any,
-    sampling: "Sampling",
-    done: Callable[[Line, "Rendering"], None],
-) -> Mapping[str, str]:
-    """Renders lines in one batch; when the engine fails at it, those left one by one."""
-    from model.speaking import Request
-
-    if not lines:
+def refused_lines(
+    items: Sequence[Item],
+    line_of: Callable[[Item], Line],
+    make: Callable[[Sequence[Item], Callable[[int, Result], None]], None],
+    done: Callable[[Item, Result], None],
+) -> dict[str, str]:
+    """Makes something of all items at once, or, where the engine fails at it, of those left one by
+    one. `make(items, told)` calls `told(number, result)` as each is made. The answer maps the keys
+    of the lines that the engine can't render to what it said."""
+    if not items:
         return {}
-    requests = [
-        Request(line.phones, take_seed(line.key, attempt), line.characters) for line in lines
-    ]
-    left = dict(enumerate(lines))
+    left = dict(enumerate(items))
 
-    def told(number: int, rendering: "Rendering") -> None:
-        done(left.pop(number), rendering)
+    def told(number: int, result: Result) -> None:
+        done(left.pop(number), result)
 
     try:
-        engine.render(requests, reference, sampling, told)
+        make(items, told)
     except (RuntimeError, ValueError, KeyError, IndexError) as error:
-        if len(lines) == 1:
-            log.exception("the engine can't render %s", lines[0].phones)
-            return {lines[0].key: f"{type(error).__name__}: {error}"}
-        log.warning("the engine failed at a batch of %d (%s); one by one now", len(lines), error)
+        if len(items) == 1:
+            line = line_of(items[0])
+            log.exception("the engine can't render %s", line.phones)
+            return {line.key: f"{type(error).__name__}: {error}"}
+        log.warning("the engine failed at a batch of %d (%s); one by one now", len(items), error)
     failures: dict[str, str] = {}
-    for line in left.values():
-        failures |= _render([line], attempt, engine, reference, sampling, done)
+    for item in left.values():
+        failures |= refused_lines([item], line_of, make, done)
     return failures

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,37 @@ def test_voice_speed_guidance_and_steps_count(
     assert len(faster.audio) == pytest.approx(len(usual.audio) / 1.25, rel=0.05)
 
 
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=5, steps=2, speed=1.1)])
+def test_the_two_halves_make_what_render_makes(
+    engine: Engine, voice: Reference, sampling: Sampling
+) -> None:
+    """What S1 says may be kept, and sound made of it later, at any speed."""
+    told: list[int] = []
+    made = engine.render(POOL, voice, sampling)
+    said = engine.semantics(POOL, voice, replace(sampling, speed=1.0, steps=1))
+    halves = engine.acoustics(POOL, said, voice, sampling, lambda index, _: told.append(index))
+    assert told == list(range(len(POOL)))
+    for whole, half in zip(made, halves, strict=True):
+        check_same(half, whole)
+        assert half.pronunciation == whole.pronunciation
+        assert np.array_equal(half.times, whole.times)
+    alone = engine.acoustics(POOL[3:4], said[3:4], voice, sampling)[0]
+    check_same(alone, made[3])
+    for index in (0, 1, 3):  # without a carrier
+        seconds = engine.seconds_of(POOL[index], said[index], sampling.speed)
+        assert seconds == pytest.approx(len(made[index].audio) / 24_000, abs=0.03)
+
+
+def test_halves_that_do_not_match_are_refused(engine: Engine, voice: Reference) -> None:
+    said = engine.semantics(POOL[:1], voice)
+    with pytest.raises(ValueError, match="2 requests"):
+        engine.acoustics(POOL[:2], said, voice)
+    with pytest.raises(ValueError, match="no phones"):
+        engine.acoustics([Request((), 1)], said, voice)
+    with pytest.raises(ValueError, match="no phones"):
+        engine.semantics([Request((), 1)], voice)
+
+
 def test_unknown_phones_are_spoken_as_unk(engine: Engine, voice: Reference) -> None:
     odd, unk = engine.render([Request((name,) * 9, 1) for name in ("no such", "UNK")], voice)
     check_same(odd, unk)
@@ -222,6 +254,12 @@ def test_short_texts_are_spoken_in_a_carrier_that_is_not_heard(
     assert cut.audio[0] == 0
     assert np.array_equal(cut.audio[240:], whole.audio[first + 240 :])
     assert np.array_equal(cut.tokens, whole.tokens[round(len(whole.tokens) / 2) :])
+    said = engine.semantics([Request(text, 7)], voice)
+    check_same(engine.acoustics([Request(text, 7)], said, voice)[0], cut)
+    whole_seconds = len(whole.audio) / 24_000
+    share = len(text) / len(CARRIER + text)
+    seconds = engine.seconds_of(Request(text, 7), said[0])
+    assert seconds == pytest.approx(share * whole_seconds, abs=0.03)
     monkeypatch.setattr("model.engine.text_start", lambda log_probs, spoken: None)
     lost = engine.render([Request(text, 7)], voice)[0]
     assert len(lost.audio) == len(lost.tokens) == 0

@@ -73,6 +73,24 @@ def test_every_version_speaks(engines: dict[Version, OfficialEngine], version: V
     assert not np.array_equal(made[0].audio, made[1].audio), "the seed does nothing"
 
 
+@pytest.mark.parametrize(("version", "speed"), [("v2", 1.0), ("v2Pro", 1.1), ("v4", 1.1)])
+def test_the_two_halves_make_what_render_makes(
+    engines: dict[Version, OfficialEngine], version: Version, speed: float
+) -> None:
+    engine, sampling = engines[version], replace(SAMPLING, speed=speed)
+    reference = engine.reference([sample()], PROMPT)
+    made = engine.render(REQUESTS, reference, sampling)
+    said = engine.semantics(REQUESTS, reference, SAMPLING)
+    halves = engine.acoustics(REQUESTS, said, reference, sampling)
+    for request, semantics, whole, half in zip(REQUESTS, said, made, halves, strict=True):
+        check_same(half, whole)
+        assert half.pronunciation == whole.pronunciation
+        seconds = engine.seconds_of(request, semantics, speed)
+        assert seconds == pytest.approx(len(half.audio) / engine.sample_rate, abs=0.03)
+    with pytest.raises(ValueError, match="requests"):
+        engine.acoustics(REQUESTS, said[:1], reference, sampling)
+
+
 def test_english_is_listened_to(engines: dict[Version, OfficialEngine]) -> None:
     engine = engines["v2Pro"]
     reference = engine.reference([sample()], PROMPT)

@@ -1,0 +1,469 @@
+"""A dub on its way through the house: the plan, and the steps that the flow takes with it."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from configs.errors import UsageError, UserError
+from configs.presets import DubMode, DubPresets
+from configs.settings import Settings
+from flows.progress import RunProgress
+from flows.work import FEWEST_MEASURED, LANGUAGE, remember_speed
+from storage.keys import content_key, hash_bytes
+from storage.library import Library
+from storage.objects import ObjectStore
+from storage.runs import Run, Runs
+from tasks.batches import make_batches
+from tasks.dub_cast import cast_subtitles, load_dub_cast, write_cast
+from tasks.dub_fit import choose_speed, cue_rooms, line_room, measure_piece, place
+from tasks.dub_plan import plan_dub
+from tasks.dub_takes import (
+    ChosenLine,
+    SaidLine,
+    candidate_key,
+    chosen_line,
+    expected_seconds,
+    load_candidate,
+    make_candidates,
+    render_chosen,
+    said_line,
+    spoken_as,
+)
+from tasks.dub_types import DubCast, DubLine, Placement, Subtitles
+from tasks.dub_video import Video, probe
+from tasks.engines import BUILT_IN, ChosenModel, check_language, tuned_engine
+from tasks.gate import Gate
+from tasks.hearing import Heard, hear
+from tasks.lexicon import find_lexicon
+from tasks.read_subtitles import read_subtitles
+from tasks.report import Run as RunReport
+from tasks.split_back import split_take
+from tasks.stretch import fitted_piece
+from tasks.subtitle_encoding import is_text
+from tasks.takes import Take, decode_take
+from tasks.voices import AskedVoice, Voice, find_voices
+
+if TYPE_CHECKING:
+    from model.speaking import VoiceEngine
+
+CAST_FILE = "cast.yaml"
+DEFAULT_VOICE = ""  # of speakers that the cast gives no voice of their own
+_HEAD = 4096  # bytes; whether they may be text tells subtitle files from videos
+# A line that fits its subtitles at such a speed needs no second candidate.
+_COMFORT = (0.97, 1.06)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DubOrder:
+    """What the user asks for.
+
+    `subtitles` may be a video that holds them, of which track number `track` (from 1) is read.
+    `video` is what shall be dubbed; without one, and where `subtitles` is none, only voices are
+    made. Without a `voice`, those of the video's speakers are cut from it. `cast` says who speaks
+    in which voice; by default it is cast.yaml in the output folder. `candidates` is how often S1
+    may say a line.
+    """
+
+    subtitles: Path
+    voice: AskedVoice | None
+    out: Path
+    video: Path | None
+    mode: DubMode
+    language: str
+    candidates: int
+    seed: int
+    presets: DubPresets
+    settings: Settings
+    model: ChosenModel = BUILT_IN
+    cast: Path | None = None
+    track: int | None = None
+    lexicon: Path | None = None
+
+
+@dataclass(frozen=True)
+class DubPlan:
+    """What shall be spoken, in which voices (of speakers, and the default), for which video."""
+
+    subtitles: Subtitles
+    language: str
+    lines: tuple[DubLine, ...]
+    voices: Mapping[str, tuple[Voice, ...]]
+    warnings: tuple[str, ...]
+    video: Video | None = None
+
+    @property
+    def samples(self) -> int | None:
+        """How long the video is on the grid; None without one."""
+        return self.video.samples if self.video else None
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A voice, and the engine that speaks it (with what was tuned for the voice)."""
+
+    engine: "VoiceEngine"
+    heard: Heard
+
+
+@dataclass(frozen=True)
+class SpokenLine:
+    """A line with what the report says of it: the key of its take ("" where the engine could not
+    speak it), which candidate it is and how fast, the gate's verdict, and what is wrong."""
+
+    line: DubLine
+    key: str
+    candidate: int
+    speed: float
+    verdict: str
+    problem: str
+
+
+def plan_dubbing(order: DubOrder, progress: RunProgress) -> DubPlan:
+    """Reads the subtitles, the cast and the voice samples, and plans every line.
+
+    Everything that can be wrong with what the user gave is found here, before the long work. On the
+    first run this writes the cast file for the user to edit.
+    """
+    progress.stage("Reading the subtitles")
+    read = read_subtitles(order.subtitles, order.track, order.language)
+    film = order.video or (None if _is_text(order.subtitles) else order.subtitles)
+    video = probe(film) if film else None
+    language = order.language or read.language
+    if language.lower() in ("", "und", "mul", "zxx"):  # the file does not say
+        language = LANGUAGE
+    check_language(order.model, language)
+    cast_file = order.cast or order.out / CAST_FILE
+    write_cast(cast_file, read, order.subtitles.name)
+    cast = load_dub_cast(cast_file) if cast_file.exists() else DubCast()
+    subtitles = cast_subtitles(read, cast)
+    library = Library(order.settings.voices)
+    default = AskedVoice((cast.default,)) if cast.default else order.voice
+    voices = {} if default is None else {DEFAULT_VOICE: find_voices(default, library)}
+    if default is None and (video is None or not video.audio):
+        raise UsageError(
+            "give --voice SAMPLE, or with --video a film with sound from which voices can be cut"
+        )
+    for name, given in cast.voices.items():
+        voices[name] = find_voices(AskedVoice((given,)), library)
+    progress.stage("Planning what to say")
+    warnings: list[str] = []
+    lines = plan_dub(
+        subtitles,
+        language,
+        order.model.reading,
+        lexicon=find_lexicon(order.settings.lexicon, order.out, order.lexicon),
+        warn=warnings.append,
+    )
+    if not lines:
+        raise UserError(f"{order.subtitles} has nothing that could be spoken.")
+    # Who says nothing need not be listened to.
+    spoken = {DEFAULT_VOICE, *(line.speaker for line in lines)}
+    voices = {name: own for name, own in voices.items() if name in spoken}
+    return DubPlan(subtitles, language, tuple(lines), voices, tuple(warnings), video)
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_text(file.read(_HEAD))
+
+
+class DubWork:
+    """The steps of one dub. Nothing here knows of Prefect; each step is called by the flow."""
+
+    def __init__(
+        self, order: DubOrder, plan: DubPlan, engine: "VoiceEngine", progress: RunProgress
+    ) -> None:
+        from model.sampling import Sampling
+
+        self.plan = plan
+        self.order = order
+        self.progress = progress
+        self.made = 0
+        self.started = time.time()
+        self._store = ObjectStore(order.settings.store_url)
+        self._sampling = Sampling(**order.presets.voice.model_dump())
+        self._failures: dict[str, str] = {}  # by the key of what is said
+        self._choices: dict[int, ChosenLine] = {}  # by the number of the line
+        progress.stage("Listening to the voice samples")
+        self.speakers = {
+            name: _speaker(engine, voices, plan.language, order.settings.whisper)
+            for name, voices in plan.voices.items()
+        }
+        self.sample_rate = engine.sample_rate
+        self._cues = {cue.index: cue for cue in plan.subtitles.cues}
+        self._rooms = cue_rooms(plan.subtitles.cues, order.mode, plan.samples)
+        self._said = [self._said_line(line) for line in plan.lines]
+        missing = [number for number in range(len(plan.lines)) if self._missing(number)]
+        self.reused = len(plan.lines) - len(missing)
+        # The same words in the same voice are said once.
+        phones = [len(line.utterance.phones) for line in plan.lines]
+        self.batches = make_batches(missing, phones.__getitem__, order.settings.batch_size)
+        progress.expect(sum(phones), sum(phones[number] for number in missing))
+        self._ways = {name: self._way(name) for name in {self._voice_of(one) for one in missing}}
+        self._id = self._run_id()
+        self._record("running")
+        progress.pace.start()
+
+    @property
+    def title(self) -> str:
+        return (self.plan.video.path if self.plan.video else self.order.subtitles).stem
+
+    def render(self, batch: int) -> None:
+        """Speaks the lines of a batch, each the moment that it is done kept for good."""
+        self.progress.stage("Speaking")
+        by_voice: dict[str, list[int]] = {}
+        for number in self.batches[batch]:
+            by_voice.setdefault(self._voice_of(number), []).append(number)
+        for voice, numbers in by_voice.items():
+            self._render(voice, numbers)
+
+    def spoken_lines(self) -> list[SpokenLine]:
+        """How each line came to be spoken, in their order."""
+        return [self._spoken_line(number) for number in range(len(self.plan.lines))]
+
+    def placements(self) -> list[Placement]:
+        """Where each cue's speech is heard."""
+        measures = []
+        for number, line in enumerate(self.plan.lines):
+            take = self._take(number)
+            if take is None:
+                continue
+            _, speed = self._spoken_as(number, take)
+            measures += [
+                measure_piece(piece, line.speaker, self.sample_rate, speed)
+                for piece in split_take(line, take.audio, take.sample_rate, take.times)
+                if len(piece.audio) > piece.lead
+            ]
+        return place(measures, self.plan.subtitles.cues, self.order.mode, self.plan.samples)
+
+    def unheard(self, placements: Sequence[Placement]) -> list[str]:
+        """A sentence for each cue with words that were to be spoken and are not heard."""
+        heard = {(placement.line, placement.cue) for placement in placements}
+        return [
+            f"Cue {self._cues[part.cue].number}: nothing is heard of “"
+            f"{line.utterance.text[part.start : part.end]}”."
+            for number, line in enumerate(self.plan.lines)
+            for part in line.parts
+            if (number, part.cue) not in heard
+        ]
+
+    def in_order(self, placements: Sequence[Placement]) -> list[Placement]:
+        """The placements in the order of `clips`: line by line."""
+        return sorted(placements, key=lambda placement: placement.line)
+
+    def clips(self, placements: Sequence[Placement]) -> Iterator[tuple[int, np.ndarray, str]]:
+        """The sound of all placements line by line: first sample on the grid, mono audio at its
+        rate, and speaker."""
+        for number, own in groupby(self.in_order(placements), key=lambda one: one.line):
+            line, take = self.plan.lines[number], self._take(number)
+            assert take is not None  # it has been placed
+            split = split_take(line, take.audio, take.sample_rate, take.times)
+            pieces = {piece.cue: piece for piece in split}
+            for placement in own:
+                start, audio = fitted_piece(pieces[placement.cue], self.sample_rate, placement)
+                yield start, audio, placement.speaker
+
+    def run_report(self, lines: Sequence[SpokenLine]) -> RunReport:
+        """What the report says of this run."""
+        return RunReport(
+            started=datetime.fromtimestamp(self.started).astimezone().isoformat("T", "seconds"),
+            wall_seconds=time.time() - self.started,
+            made=self.made,
+            reused=self.reused,
+            verdicts=dict(Counter(line.verdict for line in lines if line.key)),
+        )
+
+    @property
+    def engine_hash(self) -> str:
+        return self.speakers[DEFAULT_VOICE].engine.content_hash
+
+    def finished(self) -> None:
+        """The record of the run says from now on that it is finished."""
+        if self.made >= FEWEST_MEASURED:
+            remember_speed(self.order.settings, self.progress.pace.measured)
+        self._record("finished")
+
+    def _render(self, voice: str, numbers: Sequence[int]) -> None:
+        """Says the lines once, those that don't fit their subtitles several times more, and makes
+        sound of what fits best."""
+        engine = self.speakers[voice].engine
+        reference, gate = self._ways[voice]
+        for first, last in ((0, 1), (1, self.order.candidates)):
+            wanted = {
+                (self._said[number], candidate): None
+                for number in numbers
+                if self._choice(number) is None
+                for candidate in range(first, last)
+                if load_candidate(self._store, self._said[number].key, candidate) is None
+            }
+            failures = make_candidates(list(wanted), engine, reference, self._sampling, self._store)
+            self._failures |= failures
+        # What could be said at all counts, though the engine may have refused to say it again.
+        chosen = {number: self._choice(number, final=True) for number in numbers}
+        lines = {line.key: line for line in chosen.values() if line is not None}
+        missing = [lines[key] for key in self._store.missing(lines)]
+        waiting: dict[str, list[int]] = {}
+        for number, line in chosen.items():
+            waiting.setdefault(line.key if line else "", []).append(number)
+
+        def on_take(line: ChosenLine, take: Take) -> None:
+            self.made += 1
+            self._advance(waiting.pop(line.key))
+
+        failures = render_chosen(
+            missing, engine, reference, self._sampling, self._store, on_take, gate
+        )
+        for line in missing:
+            if line.key in failures:
+                self._failures[line.said] = failures[line.key]
+        for others in waiting.values():
+            self._advance(others)
+
+    def _advance(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self.progress.advance(len(self.plan.lines[number].utterance.phones))
+
+    def _choice(self, number: int, final: bool = False) -> ChosenLine | None:
+        """Which candidate of a line sounds at which speed; None while some are missing that are
+        needed to tell, or, in the end, where there is none.
+
+        It hangs on the line's own words and times alone, so that other lines may change.
+        """
+        if number in self._choices:
+            return self._choices[number]
+        line, said = self.plan.lines[number], self._said[number]
+        final = final or said.key in self._failures
+        room = line_room(line.parts, self._cues, self._rooms)
+        engine = self.speakers[self._voice_of(number)].engine
+        found: dict[int, float] = {}
+        broken: dict[int, float] = {}
+        for candidate in range(self.order.candidates):
+            semantics = load_candidate(self._store, said.key, candidate)
+            if semantics is None:
+                if final:
+                    continue
+                return None
+            seconds = expected_seconds(engine, said, semantics)
+            (found if semantics.complete else broken)[candidate] = seconds
+            if candidate == 0 and semantics.complete:
+                choice = choose_speed([seconds], room, self.order.mode)
+                fits = seconds / choice.speed <= room.most
+                # In mode "free" the first one is taken, whatever its length.
+                free = self.order.mode == "free"
+                if free or (fits and _COMFORT[0] <= choice.speed <= _COMFORT[1]):
+                    break
+        found = found or broken
+        if not found:
+            return None
+        choice = choose_speed(list(found.values()), room, self.order.mode)
+        chosen = chosen_line(
+            said,
+            list(found)[choice.candidate],
+            choice.speed,
+            self._sampling,
+            fits=self.order.mode != "free",
+        )
+        self._choices[number] = chosen
+        return chosen
+
+    def _missing(self, number: int) -> bool:
+        chosen = self._choice(number)
+        return chosen is None or self._store.get(chosen.key) is None
+
+    def _take(self, number: int) -> Take | None:
+        """A line's take; None where there is none because the engine can't speak it."""
+        chosen = self._choice(number)
+        if chosen is None or self._said[number].key in self._failures:
+            return None
+        data = self._store.get(chosen.key)
+        if data is None:
+            raise UserError(
+                "A stored take was damaged while the dub was being made. Run the same command "
+                "again; only what is missing is made."
+            )
+        return decode_take(data)
+
+    def _spoken_as(self, number: int, take: Take) -> tuple[int, float]:
+        """Of which candidate a line's take is, and how fast the model speaks it."""
+        chosen = self._choice(number)
+        assert chosen is not None
+        engine = self.speakers[self._voice_of(number)].engine
+        return spoken_as(chosen, take.attempts - 1, engine, self._store)
+
+    def _spoken_line(self, number: int) -> SpokenLine:
+        line, chosen, take = self.plan.lines[number], self._choice(number), self._take(number)
+        if chosen is None or take is None:
+            why = self._failures.get(self._said[number].key, "the engine says nothing")
+            return SpokenLine(line, "", 0, 1.0, "", f"not spoken, {why}")
+        candidate, speed = self._spoken_as(number, take)
+        return SpokenLine(line, chosen.key, candidate, speed, take.verdict, take.problem)
+
+    def _said_line(self, line: DubLine) -> SaidLine:
+        speaker = self.speakers[line.speaker if line.speaker in self.speakers else DEFAULT_VOICE]
+        return said_line(
+            line.utterance,
+            speaker.heard.content_hash,
+            speaker.engine.content_hash,
+            self._sampling,
+            self.order.seed,
+        )
+
+    def _voice_of(self, number: int) -> str:
+        speaker = self.plan.lines[number].speaker
+        return speaker if speaker in self.speakers else DEFAULT_VOICE
+
+    def _way(self, voice: str) -> tuple[Any, Gate]:
+        """The reference of a voice, and the gate that the takes must pass."""
+        own, settings = self.speakers[voice], self.order.settings
+        reading = self.order.model.reading
+        gate = Gate(own.engine, own.heard.samples, settings.whisper, settings.hear_all, reading)
+        return own.engine.reference(own.heard.samples, own.heard.prompt), gate
+
+    def _run_id(self) -> str:
+        return content_key(
+            {
+                "subtitles": hash_bytes(self.order.subtitles.read_bytes()),
+                "voices": {
+                    name: speaker.heard.content_hash for name, speaker in self.speakers.items()
+                },
+                "out": str(self.order.out.absolute()),
+            }
+        )
+
+    def _record(self, state: str) -> None:
+        chosen = [self._choice(number) for number in range(len(self.plan.lines))]
+        candidates = [
+            candidate_key(line.key, candidate)
+            for line in self._said
+            for candidate in range(self.order.candidates)
+        ]
+        takes = [line.key for line in chosen if line is not None]
+        Runs(self.order.settings.runs).put(
+            Run(
+                id=self._id,
+                title=self.title,
+                book=str(self.order.subtitles),
+                voice=self.order.voice.label if self.order.voice else "the video's own",
+                out=str(self.order.out.absolute()),
+                state=state,
+                started=self.started,
+                takes=tuple(dict.fromkeys([*takes, *candidates])),
+            )
+        )
+
+
+def _speaker(
+    engine: "VoiceEngine", voices: Sequence[Voice], language: str, whisper: str
+) -> Speaker:
+    tuned = tuned_engine(engine, voices)
+    return Speaker(tuned, hear(voices, tuned.hearing, language, whisper))
