@@ -18,7 +18,7 @@ from configs.errors import UserError
 from model.carrier import CARRIER
 from model.checkpoint import random_model
 from model.decode import SLOTS, token_bound
-from model.engine import REPEATED_TOKENS, TOKENS_PER_PHONE, Engine, Reference
+from model.engine import REPEATED_TOKENS, TOKENS_PER_PHONE, Engine, Reference, _without_rumble
 from model.pronunciation import UNHEARD
 from model.s1 import POSITIONS
 from model.sampling import SHORTEST, Sampling
@@ -359,3 +359,15 @@ print(hashlib.sha256(made.audio.tobytes() + made.tokens.tobytes()).hexdigest())
     ]
     assert told[0] == told[1]
     assert len(told[0].strip()) == len(hashlib.sha256().hexdigest())
+
+
+def test_rumble_under_the_voice_is_left_out_and_nothing_moves() -> None:
+    rate = 24_000
+    seconds = np.arange(2 * rate) / rate
+    voice = np.where(seconds % 1 < 0.5, np.sin(2 * np.pi * 150 * seconds), 0).astype(np.float32)
+    rumble = 2 * np.sin(2 * np.pi * 20 * seconds) + 0.5
+    inner = slice(rate // 4, -rate // 4)
+    clean = _without_rumble((voice + rumble).astype(np.float32), rate)
+    assert np.abs(clean - voice)[inner].max() < 0.15
+    assert clean.dtype == np.float32
+    assert len(_without_rumble(voice[:10], rate)) == 10
