@@ -209,7 +209,7 @@ def _report(
         plan.subtitles,
         order.mode,
         {
-            name or "default": {"name": " + ".join(voice.name for voice in voices)}
+            name: {"name": " + ".join(voice.name for voice in voices)}
             for name, voices in plan.voices.items()
         },
         {"name": order.model.title, "content_hash": work.engine_hash},
