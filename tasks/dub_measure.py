@@ -34,6 +34,7 @@ _FLOOR_DB = -70.0  # nothing is heard
 _WINDOW = 5  # milliseconds of a level
 _REACH = 300 * _MS  # around a placement, in which its sound is looked for
 _TURN_MS = 200  # speakers may overlap so long though their subtitles don't
+_FEWEST_POINTS = 5  # of four, one order in twelve is as perfect; of five, one in sixty
 _PAUSE_FRAMES = 30  # that belong to speech
 _LEAST_RATE = 0.9
 _MOST_POINTS = 2000  # of a robust regression, which takes their square
@@ -235,10 +236,11 @@ def _spread(heard: Sequence[HeardCue]) -> float | None:
 
 def _drift(heard: Sequence[HeardCue]) -> tuple[float, float, float] | None:
     """The slope of the onset errors over time in ms/h, and its 95 % interval (Sen 1968); robust, so
-    that a line that had to start late is not taken for drift."""
+    that a line that had to start late is not taken for drift. None for so few cues that even errors
+    in perfect order would be no evidence at 95 %."""
     points = [(cue.wanted_ms / 3.6e6, cue.error_ms) for cue in heard if cue.error_ms is not None]
     points = points[:: math.ceil(len(points) / _MOST_POINTS) or 1]
-    if len({hours for hours, _ in points}) < 2:
+    if len({hours for hours, _ in points}) < _FEWEST_POINTS:
         return None
     hours, errors = zip(*points, strict=True)
     found = theilslopes(errors, hours)

@@ -86,6 +86,12 @@ def test_drift_is_seen(tmp_path):
     assert measured.drift_ms_per_hour == pytest.approx(3600, rel=0.05)
 
 
+def test_a_handful_of_cues_is_no_evidence_of_drift(tmp_path):
+    measured = measure(tmp_path, CUES[:4], PLACEMENTS[:4], late_ms=lambda seconds: seconds / 10)
+    assert measured.drift_ms_per_hour is None
+    assert "drift_ms_per_hour" not in failed(measured)
+
+
 def test_a_silent_cue_is_seen(tmp_path):
     measured = measure(tmp_path, gain=[0.1] * 8 + [0.0])
     assert failed(measured) == {"cues_not_heard"}
