@@ -7,6 +7,7 @@ A result depends on its own request alone, never on the batch.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,13 +25,14 @@ from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
+from model.precision import Precision, fastest_precision, lower_transformer
 from model.pronunciation import UNHEARD, judge
 from model.sampling import Sampling
 from model.speaking import Hearing, Prompt, Rendering, Request, Sample, check_sample, to_level
 from model.spectral import MelConfig, denormalise_mel, log_mel, normalise_mel
 from model.text import phone_ids
 
-ENGINE_VERSION = "3"
+ENGINE_VERSION = "4"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -57,25 +59,36 @@ class Reference:
 
 
 class Engine:
-    """A loaded voice model; `content_hash` names its weights, configuration and code version,
-    `model_hash` the weights and the configuration alone."""
+    """A loaded voice model; `content_hash` names its weights, configuration, code version and the
+    precision of its arithmetic, `model_hash` the weights and the configuration alone."""
 
     hearing = Hearing(longest_seconds=12.0, several=True, prompt="unused")
 
-    def __init__(self, model: VoiceModel) -> None:
+    def __init__(self, model: VoiceModel, precision: Precision = "f32") -> None:
         self._model = model
+        self._precision: Precision = precision
+        self._cfm = model.s2.cfm
+        if precision == "bf16":
+            self._cfm = copy.deepcopy(model.s2.cfm)  # the model's own is tuned, too
+            lower_transformer(self._cfm.estimator)
         self._mel = MelConfig(sample_rate=model.config.sample_rate)
         self.sample_rate = model.config.sample_rate
         self.model_hash = model.content_hash
-        version = f"{ENGINE_VERSION}:{model.content_hash}"
+        version = f"{ENGINE_VERSION}:{precision}:{model.content_hash}"
         self.content_hash = hashlib.sha256(version.encode()).hexdigest()
 
     @classmethod
-    def load(cls, directory: Path | None = None, threads: int | None = None) -> Engine:
-        """The voice model in a folder, by default the built-in one; UserError if it can't load."""
+    def load(
+        cls,
+        directory: Path | None = None,
+        threads: int | None = None,
+        precision: Precision | None = None,
+    ) -> Engine:
+        """The voice model in a folder, by default the built-in one, in this machine's fastest
+        precision unless one is given; UserError if it can't load."""
         if threads:
             torch.set_num_threads(threads)
-        return cls(load_model(directory or PRETRAINED))
+        return cls(load_model(directory or PRETRAINED), precision or fastest_precision())
 
     @classmethod
     def debug(cls, seed: int = 0) -> Engine:
@@ -89,7 +102,7 @@ class Engine:
         """
         from model.tuning import apply_tuning
 
-        return Engine(apply_tuning(self._model, tensors))
+        return Engine(apply_tuning(self._model, tensors), self._precision)
 
     @torch.inference_mode()
     def voice_vector(self, sample: Sample) -> np.ndarray:
@@ -220,7 +233,7 @@ class Engine:
                 prompt_fea = torch.cat(
                     [prompt_fea[..., carried:], fea[..., start - carried : start]], 2
                 )
-            made = self._model.s2.cfm.inference(
+            made = self._cfm.inference(
                 torch.cat([prompt_fea, fea[..., start:stop]], 2),
                 None,
                 prompt,
@@ -229,6 +242,7 @@ class Engine:
                 sampling.guidance,
                 F.pad(draft[..., start:stop], (prompt.shape[2], 0)),
                 self._model.config.flow_begin,
+                brief=True,
             )
             pieces.append(made[..., prompt.shape[2] :])
         mel = denormalise_mel(torch.cat(pieces, 2))

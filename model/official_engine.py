@@ -22,13 +22,14 @@ from torch import Tensor
 from transformers import HubertModel
 
 from model import recogniser
-from model.acoustic import FlowStage, Stage, VitsStage
+from model.acoustic import FlowStage, Line, Stage, VitsStage
 from model.alignment import LONGEST_SECONDS as LONGEST_ALIGNED
 from model.alignment import hears, is_sound, log_probabilities, phone_times
 from model.checkpoint import VoiceModel, load_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
 from model.engine import PRETRAINED, Engine
 from model.official import OfficialModel, load_official
+from model.precision import Precision
 from model.pronunciation import UNHEARD, bled, judge
 from model.s1 import POSITIONS
 from model.s2.synthesizer import SynthesizerTrnV3
@@ -46,7 +47,7 @@ from model.speaking import (
 from model.text import Word, phone_ids
 from model.text.bert import bert_features, load_bert
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 SLOTS = 8
@@ -80,9 +81,10 @@ class Reference:
 
 
 class OfficialEngine:
-    """A loaded official model; `content_hash` names its weights and the version of this code."""
+    """A loaded official model; `content_hash` names its weights, the version of this code and the
+    precision of the arithmetic."""
 
-    def __init__(self, model: OfficialModel) -> None:
+    def __init__(self, model: OfficialModel, precision: Precision = "f32") -> None:
         self._model = model
         self._hubert = HubertModel.from_pretrained(
             model.hubert, local_files_only=True, dtype=torch.float32
@@ -92,24 +94,26 @@ class OfficialEngine:
         self._bert = load_bert(model.roberta) if model.roberta else None
         self._stage: Stage
         if isinstance(model.s2, SynthesizerTrnV3):
-            self._stage = FlowStage(model)
+            self._stage = FlowStage(model, precision)
             self.hearing = Hearing(LONGEST_SECONDS, False, "needed", inventory)
         else:
-            self._stage = VitsStage(model)
+            self._stage = VitsStage(model, precision)
             self.hearing = Hearing(LONGEST_SECONDS, True, "useful", inventory)
         self.sample_rate = model.sample_rate
-        version = f"{ENGINE_VERSION}:{model.content_hash}"
+        version = f"{ENGINE_VERSION}:{precision}:{model.content_hash}"
         self.content_hash = hashlib.sha256(version.encode()).hexdigest()
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None) -> OfficialEngine:
+    def load(
+        cls, folder: Path, threads: int | None = None, precision: Precision = "f32"
+    ) -> OfficialEngine:
         """The model in a folder; UserError if it can't be loaded."""
         if threads:
             torch.set_num_threads(threads)
         # Who speaks with a model need not know which of its weights are left unused.
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        return cls(load_official(folder))
+        return cls(load_official(folder), precision)
 
     def voice_vector(self, sample: Sample) -> np.ndarray:
         """As the built-in voice's reference encoder hears it: all versions on one scale."""
@@ -163,7 +167,8 @@ class OfficialEngine:
             audio = np.zeros(0, np.float32)
             if len(tokens):
                 codes = torch.from_numpy(tokens.astype(np.int64))[None]
-                sound = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
+                line = Line(codes, phones, target.seed)
+                (sound,) = self._stage.speak([line], reference.voice, sampling)
                 audio = sound.clamp(-1.0, 1.0).numpy()
             made = Rendering(audio, tokens, complete)
             renderings[index] = self._listened(made, requests[index].phones, reference.phones)
