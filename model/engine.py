@@ -1,8 +1,9 @@
 """The engine: phones in, speech in a reference voice out, many sentences at a time.
 
 S1 decodes all sentences of a batch together (model/decode.py). S2 and the vocoder take them one by
-one as they come, since a single sentence already fills a CPU; the recogniser hears what they made.
-A result depends on its own request alone, never on the batch.
+one as they come, since a single sentence already fills a CPU core; the recogniser hears what they
+made. All cores are busy: sentences go beside each other, and beside S1 (model/overlap.py). A result
+depends on its own request alone, never on the batch.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
+from model.overlap import overlapped, single_threaded
 from model.precision import Precision, fastest_precision, lower_transformer
 from model.pronunciation import UNHEARD, judge
 from model.sampling import Sampling
@@ -158,12 +160,19 @@ class Engine:
         spoken = [replace(one, phones=with_carrier(one.phones, carried)) for one in requests]
         sentences = [_sentence(request) for request in spoken]
         renderings: dict[int, Rendering] = {}
-        for index, tokens, complete in decode(self._model.s1, sentences, sampling):
+
+        def sounding(said: tuple[int, np.ndarray, bool]) -> tuple[int, Rendering]:
+            index, tokens, complete = said
             audio = self._acoustic(spoken[index], tokens, reference, sampling)
             made = Rendering(audio, tokens, complete)
-            renderings[index] = self._heard(made, requests[index].phones, spoken[index].phones)
-            if on_done:
-                on_done(index, renderings[index])
+            return index, self._heard(made, requests[index].phones, spoken[index].phones)
+
+        with single_threaded() as threads:
+            said = decode(self._model.s1, sentences, sampling)
+            for index, rendering in overlapped(said, sounding, threads):
+                renderings[index] = rendering
+                if on_done:
+                    on_done(index, rendering)
         return [renderings[index] for index in range(len(requests))]
 
     def _heard(

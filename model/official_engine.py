@@ -29,6 +29,7 @@ from model.checkpoint import VoiceModel, load_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
 from model.engine import PRETRAINED, Engine
 from model.official import OfficialModel, load_official
+from model.overlap import overlapped, single_threaded
 from model.precision import Precision
 from model.pronunciation import UNHEARD, bled, judge
 from model.s1 import POSITIONS
@@ -161,7 +162,9 @@ class OfficialEngine:
             raise ValueError(f"a request has more than {POSITIONS} phones, the prompt's included")
         sentences = [self._sentence(target, reference) for target in targets]
         renderings: dict[int, Rendering] = {}
-        for index, tokens, complete in decode(self._model.s1, sentences, sampling, SLOTS):
+
+        def sounding(said: tuple[int, np.ndarray, bool]) -> tuple[int, Rendering]:
+            index, tokens, complete = said
             target = targets[index]
             phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
             audio = np.zeros(0, np.float32)
@@ -171,9 +174,14 @@ class OfficialEngine:
                 (sound,) = self._stage.speak([line], reference.voice, sampling)
                 audio = sound.clamp(-1.0, 1.0).numpy()
             made = Rendering(audio, tokens, complete)
-            renderings[index] = self._listened(made, requests[index].phones, reference.phones)
-            if on_done:
-                on_done(index, renderings[index])
+            return index, self._listened(made, requests[index].phones, reference.phones)
+
+        with single_threaded() as threads:
+            said = decode(self._model.s1, sentences, sampling, SLOTS)
+            for index, rendering in overlapped(said, sounding, threads):
+                renderings[index] = rendering
+                if on_done:
+                    on_done(index, rendering)
         return [renderings[index] for index in range(len(requests))]
 
     def _listened(

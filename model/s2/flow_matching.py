@@ -305,8 +305,8 @@ class DiT(nn.Module):
         return self.text_embed(fea.transpose(1, 2), self.padding(lengths, fea.shape[2]))
 
     def modulations(self, t: Tensor, dt: Tensor) -> list[tuple[Tensor, ...]]:
-        """What the step, from time t of size dt, (B,) or (1,), does to each block, and to the
-        output last: what `velocity` takes as step."""
+        """What a step from time t of size dt, (B,) or (1,), does to each block, and to the output
+        last, as tensors (B or 1, 1, C): what `velocity` takes as step."""
         step = self.time_embed(t) + self.d_embed(dt)
         norms = [block.attn_norm for block in self.transformer_blocks]
         return [norm(step) for norm in (*norms, self.norm_out)]
@@ -386,14 +386,15 @@ class CFM(nn.Module):
             rest = None if lengths is None else lengths - first
             no_prompt = torch.zeros_like(prompt[..., first:])
             no_text = self.estimator.embed_text(torch.zeros_like(fea[..., first:]), rest)
-        time, size = begin, (1.0 - begin) / steps
-        dt = noise.new_full((1,), size)
-        for _ in range(steps):
-            step = self.estimator.modulations(noise.new_full((1,), time), dt)
+        size = (1.0 - begin) / steps
+        times = torch.arange(steps, device=noise.device) * size + begin
+        # Of all steps at once, since reading its weights is what takes time.
+        modulations = self.estimator.modulations(times.to(noise.dtype), noise.new_full((1,), size))
+        for number in range(steps):
+            step = [tuple(part[number : number + 1] for part in one) for one in modulations]
             velocity = self.estimator.velocity(x, prompt, lengths, step, text)
             if cfg_rate > 0:
                 blind = self.estimator.velocity(x[..., first:], no_prompt, rest, step, no_text)
                 velocity[..., first:] += (velocity[..., first:] - blind) * cfg_rate
             x = (x + size * velocity) * kept
-            time += size
         return x
