@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import soxr
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from model import speaker
 from model.official import OfficialModel
 from model.precision import Precision, lower_generator, lower_transformer
+from model.s2.flow_matching import CFM
 from model.s2.vits import frame_count
 from model.sampling import Sampling
 from model.speaking import Sample
@@ -87,7 +88,7 @@ class VitsStage:
     def __init__(self, model: OfficialModel, precision: Precision = "f32") -> None:
         self._s2: Any = model.s2
         if precision == "bf16":
-            lower_generator(self._s2.dec)
+            lower_generator(cast("Generator", self._s2.dec))
         self._speaker = model.speaker
 
     def listen(self, samples: Sequence[Sample], codes: Tensor, phones: Tensor) -> Tensor:
@@ -154,7 +155,7 @@ class FlowStage:
             raise ValueError(f"{model.version} without its vocoder")
         self._vocoder = model.vocoder
         if precision == "bf16":
-            lower_transformer(self._s2.cfm.estimator)
+            lower_transformer(cast("CFM", self._s2.cfm).estimator)
             if isinstance(self._vocoder, Generator):
                 lower_generator(self._vocoder)
         self._windows = WINDOWS[model.version]

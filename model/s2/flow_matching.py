@@ -7,6 +7,8 @@ an input too, which lets few large steps be learned (shortcut models, arXiv 2410
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -308,8 +310,8 @@ class DiT(nn.Module):
         """What a step from time t of size dt, (B,) or (1,), does to each block, and to the output
         last, as tensors (B or 1, 1, C): what `velocity` takes as step."""
         step = self.time_embed(t) + self.d_embed(dt)
-        norms = [block.attn_norm for block in self.transformer_blocks]
-        return [norm(step) for norm in (*norms, self.norm_out)]
+        blocks = cast("Iterable[DiTBlock]", self.transformer_blocks)
+        return [*(block.attn_norm(step) for block in blocks), self.norm_out(step)]
 
     def velocity(
         self,
