@@ -21,7 +21,7 @@ Precision = Literal["f32", "bf16"]
 
 def fastest_precision() -> Precision:
     """bf16 where this CPU multiplies it by itself, which takes half the time of f32."""
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "f32"
+    return "bf16" if torch.cpu.get_capabilities().get("avx512_bf16", False) else "f32"
 
 
 def lower_transformer(dit: DiT) -> None:

@@ -7,7 +7,12 @@ from torch import nn
 
 from model.checkpoint import random_model
 from model.engine import Engine
-from model.precision import ChannelsLast, lower_generator, lower_transformer
+from model.precision import (
+    ChannelsLast,
+    fastest_precision,
+    lower_generator,
+    lower_transformer,
+)
 from model.s2.flow_matching import CFM
 from model.sampling import Sampling
 from model.speaking import Request, Sample
@@ -87,3 +92,11 @@ def test_precision_is_part_of_the_identity_and_not_of_the_shared_model() -> None
     exact = full.render(requests, voice, sampling)[0]
     assert np.array_equal(exact.tokens, together[0].tokens)
     assert not np.array_equal(exact.audio, together[0].audio)
+
+
+@pytest.mark.parametrize(("able", "precision"), [({"avx512_bf16": True}, "bf16"), ({}, "f32")])
+def test_the_cpu_decides_what_is_fastest(
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert fastest_precision() == precision
