@@ -25,6 +25,11 @@ class Settings(BaseSettings):
     )
     store: str = Field(default="", description="store of takes: folder or fsspec URL; home/store")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores by default")
+    precision: Literal["f32", "bf16"] | None = Field(
+        default=None,
+        description="of S2's arithmetic; by default bf16 for the built-in voice where the CPU has "
+        "it, else f32. Takes made in another precision count as others",
+    )
     batch_size: int = Field(default=64, ge=1, le=512, description="utterances in one unit of work")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     offline: bool = Field(default=True, description="keep libraries from asking a model hub")

@@ -358,14 +358,14 @@ def chapter_audio(path: Path, facts: dict[str, Any]) -> ChapterAudio:
 
 def builtin_engine(settings: Settings) -> "VoiceEngine":
     """The voice model that the project carries."""
-    return load_engine(BUILT_IN, settings.threads)
+    return load_engine(BUILT_IN, settings.threads, settings.precision)
 
 
 def engine_of(model: ChosenModel) -> Callable[[Settings], "VoiceEngine"]:
     """What loads the engine of a model."""
     if model is BUILT_IN:
         return builtin_engine
-    return lambda settings: load_engine(model, settings.threads)
+    return lambda settings: load_engine(model, settings.threads, settings.precision)
 
 
 def check_folder(folder: Path) -> None:

@@ -1,12 +1,14 @@
 """The engine: phones in, speech in a reference voice out, many sentences at a time.
 
 S1 decodes all sentences of a batch together (model/decode.py). S2 and the vocoder take them one by
-one as they come, since a single sentence already fills a CPU; the recogniser hears what they made.
-A result depends on its own request alone, never on the batch.
+one as they come, since a single sentence already fills a CPU core; the recogniser hears what they
+made. All cores are busy: sentences go beside each other, and beside S1 (model/overlap.py). A result
+depends on its own request alone, never on the batch.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +27,8 @@ from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
+from model.overlap import collect, overlapped, single_threaded
+from model.precision import Precision, fastest_precision, lower_transformer
 from model.pronunciation import UNHEARD, judge
 from model.sampling import Sampling
 from model.speaking import (
@@ -42,7 +46,7 @@ from model.speaking import (
 from model.spectral import MelConfig, denormalise_mel, log_mel, normalise_mel
 from model.text import phone_ids
 
-ENGINE_VERSION = "4"
+ENGINE_VERSION = "5"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -72,25 +76,36 @@ class Reference:
 
 
 class Engine:
-    """A loaded voice model; `content_hash` names its weights, configuration and code version,
-    `model_hash` the weights and the configuration alone."""
+    """A loaded voice model; `content_hash` names its weights, configuration, code version and the
+    precision of its arithmetic, `model_hash` the weights and the configuration alone."""
 
     hearing = Hearing(longest_seconds=12.0, several=True, prompt="unused")
 
-    def __init__(self, model: VoiceModel) -> None:
+    def __init__(self, model: VoiceModel, precision: Precision = "f32") -> None:
         self._model = model
+        self._precision: Precision = precision
+        self._cfm = model.s2.cfm
+        if precision == "bf16":
+            self._cfm = copy.deepcopy(model.s2.cfm)  # the model's own is tuned, too
+            lower_transformer(self._cfm.estimator)
         self._mel = MelConfig(sample_rate=model.config.sample_rate)
         self.sample_rate = model.config.sample_rate
         self.model_hash = model.content_hash
-        version = f"{ENGINE_VERSION}:{model.content_hash}"
+        version = f"{ENGINE_VERSION}:{precision}:{model.content_hash}"
         self.content_hash = hashlib.sha256(version.encode()).hexdigest()
 
     @classmethod
-    def load(cls, directory: Path | None = None, threads: int | None = None) -> Engine:
-        """The voice model in a folder, by default the built-in one; UserError if it can't load."""
+    def load(
+        cls,
+        directory: Path | None = None,
+        threads: int | None = None,
+        precision: Precision | None = None,
+    ) -> Engine:
+        """The voice model in a folder, by default the built-in one, in this machine's fastest
+        precision unless one is given; UserError if it can't load."""
         if threads:
             torch.set_num_threads(threads)
-        return cls(load_model(directory or PRETRAINED))
+        return cls(load_model(directory or PRETRAINED), precision or fastest_precision())
 
     @classmethod
     def debug(cls, seed: int = 0) -> Engine:
@@ -104,7 +119,7 @@ class Engine:
         """
         from model.tuning import apply_tuning
 
-        return Engine(apply_tuning(self._model, tensors))
+        return Engine(apply_tuning(self._model, tensors), self._precision)
 
     @torch.inference_mode()
     def voice_vector(self, sample: Sample) -> np.ndarray:
@@ -156,12 +171,10 @@ class Engine:
         Phones that the inventory lacks are spoken as UNK, of which the model knows nothing. Raises
         ValueError for a request without phones or with more than S1 has positions for (4000).
         """
-        renderings: dict[int, Rendering] = {}
-        for index, said in self._said(requests, sampling):
-            renderings[index] = self._sounding(requests[index], said, reference, sampling)
-            if on_done:
-                on_done(index, renderings[index])
-        return [renderings[index] for index in range(len(requests))]
+        with single_threaded() as threads:
+            said = self._said(requests, sampling)
+            sounding = self._sounder(requests, reference, sampling)
+            return collect(overlapped(said, sounding, threads), on_done)
 
     @torch.inference_mode()
     def semantics(
@@ -175,12 +188,8 @@ class Engine:
 
         This model's S1 does not hear the reference. Raises ValueError as `render` does.
         """
-        made: dict[int, Semantics] = {}
-        for index, said in self._said(requests, sampling):
-            made[index] = said
-            if on_done:
-                on_done(index, said)
-        return [made[index] for index in range(len(requests))]
+        with single_threaded():
+            return collect(self._said(requests, sampling), on_done)
 
     @torch.inference_mode()
     def acoustics(
@@ -196,12 +205,9 @@ class Engine:
         Raises ValueError for a request without phones, or where the two do not match in number.
         """
         check_pairs(requests, semantics)
-        renderings = []
-        for index, (request, said) in enumerate(zip(requests, semantics, strict=True)):
-            renderings.append(self._sounding(request, said, reference, sampling))
-            if on_done:
-                on_done(index, renderings[-1])
-        return renderings
+        with single_threaded() as threads:
+            sounding = self._sounder(requests, reference, sampling)
+            return collect(overlapped(enumerate(semantics), sounding, threads), on_done)
 
     def seconds_of(self, request: Request, semantics: Semantics, speed: float = 1.0) -> float:
         """How long a request will sound that S1 says so, before it is made (seconds); the silence
@@ -223,13 +229,19 @@ class Engine:
         for index, tokens, complete in decode(self._model.s1, sentences, sampling):
             yield index, Semantics(tokens, complete)
 
-    def _sounding(
-        self, request: Request, said: Semantics, reference: Reference, sampling: Sampling
-    ) -> Rendering:
-        spoken = self._spoken(request)
-        audio = self._acoustic(spoken, said.tokens, reference, sampling)
-        made = Rendering(audio, said.tokens, said.complete)
-        return self._heard(made, request.phones, spoken.phones)
+    def _sounder(
+        self, requests: Sequence[Request], reference: Reference, sampling: Sampling
+    ) -> Callable[[tuple[int, Semantics]], tuple[int, Rendering]]:
+        """What turns a request's number and what S1 said to it into its sound."""
+
+        def sounding(numbered: tuple[int, Semantics]) -> tuple[int, Rendering]:
+            index, said = numbered
+            spoken = self._spoken(requests[index])
+            audio = self._acoustic(spoken, said.tokens, reference, sampling)
+            made = Rendering(audio, said.tokens, said.complete)
+            return index, self._heard(made, requests[index].phones, spoken.phones)
+
+        return sounding
 
     def _heard(
         self, made: Rendering, phones: tuple[str, ...], spoken: tuple[str, ...]
@@ -298,7 +310,7 @@ class Engine:
                 prompt_fea = torch.cat(
                     [prompt_fea[..., carried:], fea[..., start - carried : start]], 2
                 )
-            made = self._model.s2.cfm.inference(
+            made = self._cfm.inference(
                 torch.cat([prompt_fea, fea[..., start:stop]], 2),
                 None,
                 prompt,
@@ -307,6 +319,7 @@ class Engine:
                 sampling.guidance,
                 F.pad(draft[..., start:stop], (prompt.shape[2], 0)),
                 self._model.config.flow_begin,
+                brief=True,
             )
             pieces.append(made[..., prompt.shape[2] :])
         mel = denormalise_mel(torch.cat(pieces, 2))

@@ -22,13 +22,15 @@ from torch import Tensor
 from transformers import HubertModel
 
 from model import recogniser
-from model.acoustic import FlowStage, Stage, VitsStage
+from model.acoustic import FlowStage, Line, Stage, VitsStage
 from model.alignment import LONGEST_SECONDS as LONGEST_ALIGNED
 from model.alignment import hears, is_sound, log_probabilities, phone_times
 from model.checkpoint import VoiceModel, load_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
 from model.engine import PRETRAINED, Engine
 from model.official import OfficialModel, load_official
+from model.overlap import collect, overlapped, single_threaded
+from model.precision import Precision
 from model.pronunciation import UNHEARD, bled, judge
 from model.s1 import POSITIONS
 from model.s2.synthesizer import SynthesizerTrnV3
@@ -49,7 +51,7 @@ from model.speaking import (
 from model.text import Word, phone_ids
 from model.text.bert import bert_features, load_bert
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 SLOTS = 8
@@ -83,9 +85,10 @@ class Reference:
 
 
 class OfficialEngine:
-    """A loaded official model; `content_hash` names its weights and the version of this code."""
+    """A loaded official model; `content_hash` names its weights, the version of this code and the
+    precision of the arithmetic."""
 
-    def __init__(self, model: OfficialModel) -> None:
+    def __init__(self, model: OfficialModel, precision: Precision = "f32") -> None:
         self._model = model
         self._hubert = HubertModel.from_pretrained(
             model.hubert, local_files_only=True, dtype=torch.float32
@@ -95,24 +98,26 @@ class OfficialEngine:
         self._bert = load_bert(model.roberta) if model.roberta else None
         self._stage: Stage
         if isinstance(model.s2, SynthesizerTrnV3):
-            self._stage = FlowStage(model)
+            self._stage = FlowStage(model, precision)
             self.hearing = Hearing(LONGEST_SECONDS, False, "needed", inventory)
         else:
-            self._stage = VitsStage(model)
+            self._stage = VitsStage(model, precision)
             self.hearing = Hearing(LONGEST_SECONDS, True, "useful", inventory)
         self.sample_rate = model.sample_rate
-        version = f"{ENGINE_VERSION}:{model.content_hash}"
+        version = f"{ENGINE_VERSION}:{precision}:{model.content_hash}"
         self.content_hash = hashlib.sha256(version.encode()).hexdigest()
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None) -> OfficialEngine:
+    def load(
+        cls, folder: Path, threads: int | None = None, precision: Precision = "f32"
+    ) -> OfficialEngine:
         """The model in a folder; UserError if it can't be loaded."""
         if threads:
             torch.set_num_threads(threads)
         # Who speaks with a model need not know which of its weights are left unused.
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        return cls(load_official(folder))
+        return cls(load_official(folder), precision)
 
     def voice_vector(self, sample: Sample) -> np.ndarray:
         """As the built-in voice's reference encoder hears it: all versions on one scale."""
@@ -153,12 +158,10 @@ class OfficialEngine:
         Phones that the inventory lacks are spoken as UNK. Raises ValueError for a request without
         phones or with more than S1 has positions for (4000, with the prompt's).
         """
-        renderings: dict[int, Rendering] = {}
-        for index, said in self._said(requests, reference, sampling):
-            renderings[index] = self._sounding(requests[index], said, reference, sampling)
-            if on_done:
-                on_done(index, renderings[index])
-        return [renderings[index] for index in range(len(requests))]
+        with single_threaded() as threads:
+            said = self._said(requests, reference, sampling)
+            sounding = self._sounder(requests, reference, sampling)
+            return collect(overlapped(said, sounding, threads), on_done)
 
     @torch.inference_mode()
     def semantics(
@@ -172,12 +175,8 @@ class OfficialEngine:
 
         Raises ValueError as `render` does.
         """
-        made: dict[int, Semantics] = {}
-        for index, said in self._said(requests, reference, sampling):
-            made[index] = said
-            if on_done:
-                on_done(index, said)
-        return [made[index] for index in range(len(requests))]
+        with single_threaded():
+            return collect(self._said(requests, reference, sampling), on_done)
 
     @torch.inference_mode()
     def acoustics(
@@ -193,12 +192,9 @@ class OfficialEngine:
         Raises ValueError for a request without phones, or where the two do not match in number.
         """
         check_pairs(requests, semantics)
-        renderings = []
-        for index, (request, said) in enumerate(zip(requests, semantics, strict=True)):
-            renderings.append(self._sounding(request, said, reference, sampling))
-            if on_done:
-                on_done(index, renderings[-1])
-        return renderings
+        with single_threaded() as threads:
+            sounding = self._sounder(requests, reference, sampling)
+            return collect(overlapped(enumerate(semantics), sounding, threads), on_done)
 
     def seconds_of(self, request: Request, semantics: Semantics, speed: float = 1.0) -> float:
         """How long a request will sound that S1 says so, before it is made (seconds); the silence
@@ -218,18 +214,25 @@ class OfficialEngine:
         for index, tokens, complete in decode(self._model.s1, sentences, sampling, SLOTS):
             yield index, Semantics(tokens, complete)
 
-    def _sounding(
-        self, request: Request, said: Semantics, reference: Reference, sampling: Sampling
-    ) -> Rendering:
-        target = _with_head(request)
-        phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
-        audio = np.zeros(0, np.float32)
-        if len(said.tokens):
-            codes = torch.from_numpy(said.tokens.astype(np.int64))[None]
-            sound = self._stage.speak(codes, phones, reference.voice, sampling, target.seed)
-            audio = sound.clamp(-1.0, 1.0).numpy()
-        made = Rendering(audio, said.tokens, said.complete)
-        return self._listened(made, request.phones, reference.phones)
+    def _sounder(
+        self, requests: Sequence[Request], reference: Reference, sampling: Sampling
+    ) -> Callable[[tuple[int, Semantics]], tuple[int, Rendering]]:
+        """What turns a request's number and what S1 said to it into its sound."""
+
+        def sounding(numbered: tuple[int, Semantics]) -> tuple[int, Rendering]:
+            index, said = numbered
+            target = _with_head(requests[index])
+            phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
+            audio = np.zeros(0, np.float32)
+            if len(said.tokens):
+                codes = torch.from_numpy(said.tokens.astype(np.int64))[None]
+                line = Line(codes, phones, target.seed)
+                (sound,) = self._stage.speak([line], reference.voice, sampling)
+                audio = sound.clamp(-1.0, 1.0).numpy()
+            made = Rendering(audio, said.tokens, said.complete)
+            return index, self._listened(made, requests[index].phones, reference.phones)
+
+        return sounding
 
     def _listened(
         self, made: Rendering, phones: tuple[str, ...], prompt: tuple[str, ...]

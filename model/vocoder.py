@@ -1,13 +1,16 @@
 """HiFi-GAN generator (arXiv 2010.05646): frames -> waveform.
 
 By itself the vocoder of GPT-SoVITS v4; with a voice, the decoder within S2 of v1 to v2ProPlus.
+Its view is bounded: `generate` has it work through windows of one shape.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,6 +32,18 @@ class GeneratorConfig:
     def hop_samples(self) -> int:
         """Samples a frame."""
         return prod(self.rates)
+
+    @property
+    def reach(self) -> int:
+        """Frames on either side of a frame that its samples depend on, at most."""
+        rate = 1
+        frames = 3.0  # the first convolution's
+        for step, kernel in zip(self.rates, self.rate_kernels, strict=True):
+            frames += kernel / step / rate
+            rate *= step
+            widest = max(self.block_kernels) // 2
+            frames += sum(widest * (dilation + 1) for dilation in self.dilations) / rate
+        return ceil(frames + 3 / rate)
 
 
 def cut(x: Tensor, ends: list[int] | None) -> Tensor:
@@ -118,4 +133,65 @@ class Generator(nn.Module):
             x = sum(block(x, ends) for block in blocks) / kernels
         # The last slope is 0.01, unlike all others.
         x = self.conv_post(cut(F.leaky_relu(x, 0.01), ends))
-        return cut(x, ends).tanh()
+        return cut(x, ends).to(mel.dtype).tanh()
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames `start` to `stop` of an item, of whose sound that of `first` to `last` is kept."""
+
+    item: int
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def windows(lengths: Sequence[int], frames: int, reach: int) -> list[Window]:
+    """Cuts items of so many frames into windows of `frames`, or the item's length if it is shorter.
+
+    Each keeps what is `reach` away from a cut, so that all of an item is kept once; the last window
+    ends where its item does. `frames` is more than two reaches.
+    """
+    found: list[Window] = []
+    for item, length in enumerate(lengths):
+        first = 0
+        while first < length:
+            start = max(0, min(first - reach, length - frames))
+            stop = min(start + frames, length)
+            last = stop if stop == length else stop - reach
+            found.append(Window(item, start, stop, first, last))
+            first = last
+    return found
+
+
+def generate(
+    generator: Generator,
+    mels: Sequence[Tensor],
+    voice: Tensor | None = None,
+    frames: int = 512,
+    rows: int = 1,
+) -> list[Tensor]:
+    """Mels (1, mels, T) of sentences -> the waveform of each (samples,), as if made at once.
+
+    Windows of `frames` bound the memory: 512 frames of v2 are 10 s. With `rows` > 1 so many windows
+    of all sentences go together, short ones padded, and each pass has the very same shape, as a
+    graph on a GPU needs it; on a CPU one window fills a core.
+    """
+    hop = generator.config.hop_samples
+    audio = [mel.new_zeros(mel.shape[2] * hop) for mel in mels]
+    cuts = windows([mel.shape[2] for mel in mels], frames, generator.config.reach)
+    for begin in range(0, len(cuts), rows):
+        group = cuts[begin : begin + rows]
+        parts = [mels[one.item][..., one.start : one.stop] for one in group]
+        lengths = None
+        if rows > 1:
+            sizes = [part.shape[2] for part in parts] + [0] * (rows - len(parts))
+            lengths = torch.tensor(sizes) if min(sizes) < frames else None
+            parts = [F.pad(part, (0, frames - part.shape[2])) for part in parts]
+            parts += [torch.zeros_like(parts[0])] * (rows - len(parts))
+        made = generator(torch.cat(parts), voice, lengths)
+        for sound, one in zip(made, group, strict=False):
+            kept = slice((one.first - one.start) * hop, (one.last - one.start) * hop)
+            audio[one.item][one.first * hop : one.last * hop] = sound[0, kept]
+    return audio

@@ -13,6 +13,7 @@ from tasks.voices import Voice
 
 if TYPE_CHECKING:
     from model.checkpoint import VoiceModel
+    from model.precision import Precision
     from model.speaking import VoiceEngine
 
 _V1_LANGUAGES = ("en", "zh", "ja", "auto")
@@ -88,15 +89,21 @@ def language_of(tag: str) -> str:
     return tag.split("-")[0].lower().removeprefix("all_")
 
 
-def load_engine(model: ChosenModel, threads: int | None) -> "VoiceEngine":
-    """Loads a model; UserError where it is damaged."""
+def load_engine(
+    model: ChosenModel, threads: int | None, precision: "Precision | None" = None
+) -> "VoiceEngine":
+    """Loads a model; UserError where it is damaged.
+
+    Without a precision, the built-in voice takes the one that is fastest here, which does not harm
+    it (docs/speed.md); official models stay in f32.
+    """
     from model.engine import Engine
 
     if not model.official or model.folder is None:
-        return Engine.load(model.folder, threads)
+        return Engine.load(model.folder, threads, precision)
     from model.official_engine import OfficialEngine
 
-    return OfficialEngine.load(model.folder, threads)
+    return OfficialEngine.load(model.folder, threads, precision or "f32")
 
 
 def load_voice_model(model: ChosenModel, threads: int | None) -> "VoiceModel":

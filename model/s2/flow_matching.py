@@ -7,6 +7,8 @@ an input too, which lets few large steps be learned (shortcut models, arXiv 2410
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -160,11 +162,11 @@ def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
     The official models rotate before they split the heads, so with D the width of a head only
     head 0 knows relative positions. Their weights expect it.
     """
-    cos, sin = (table.to(x.dtype) for table in rope)
-    head, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
+    cos, sin = rope
+    head, rest = x[..., : cos.shape[-1]].float(), x[..., cos.shape[-1] :]
     even, odd = head[..., 0::2], head[..., 1::2]
     turned = torch.stack((-odd, even), dim=-1).flatten(-2)
-    return torch.cat((head * cos + turned * sin, rest), dim=-1)
+    return torch.cat(((head * cos + turned * sin).to(x.dtype), rest), dim=-1)
 
 
 class Attention(nn.Module):
@@ -225,7 +227,9 @@ class AdaptiveNorm(nn.Module):
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Layer norm over the channels of (B, T, C), then the given scale and shift (B, 1, C)."""
+    """Layer norm over the channels of (B, T, C), then the given scale and shift (B or 1, 1, C)."""
+    if len(scale) == 1:  # of all items alike: one operation in place of three
+        return F.layer_norm(x, x.shape[-1:], 1 + scale[0, 0], shift[0, 0], 1e-6)
     return F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift
 
 
@@ -239,12 +243,22 @@ class DiTBlock(nn.Module):
         self.ff = FeedForward(dim, ff_mult, dropout)
 
     def forward(
-        self, x: Tensor, step: Tensor, mask: Tensor | None, rope: tuple[Tensor, Tensor]
+        self,
+        x: Tensor,
+        modulation: tuple[Tensor, ...],
+        mask: Tensor | None,
+        rope: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """x (B, T, C), step (B, C) -> (B, T, C)."""
-        shift, scale, gate, ff_shift, ff_scale, ff_gate = self.attn_norm(step)
-        x = x + gate * self.attn(modulate(x, shift, scale), mask, rope)
-        return x + ff_gate * self.ff(modulate(x, ff_shift, ff_scale))
+        """x (B, T, C), modulation 6 x (B or 1, 1, C) by `attn_norm` -> (B, T, C).
+
+        Attention and feed-forward work in the precision of their weights, all between in x's.
+        """
+        shift, scale, gate, ff_shift, ff_scale, ff_gate = modulation
+        dtype = self.attn.to_q.weight.dtype
+        y = self.attn(modulate(x, shift, scale).to(dtype), mask, rope)
+        x = torch.addcmul(x, gate, y.to(x.dtype))
+        y = self.ff(modulate(x, ff_shift, ff_scale).to(dtype))
+        return torch.addcmul(x, ff_gate, y.to(x.dtype))
 
 
 class DiT(nn.Module):
@@ -292,18 +306,30 @@ class DiT(nn.Module):
         """
         return self.text_embed(fea.transpose(1, 2), self.padding(lengths, fea.shape[2]))
 
-    def velocity(
-        self, x: Tensor, prompt: Tensor, lengths: Tensor | None, t: Tensor, dt: Tensor, text: Tensor
-    ) -> Tensor:
-        """As `forward`, with the text already embedded by `embed_text`."""
-        mask = self.padding(lengths, x.shape[2])
+    def modulations(self, t: Tensor, dt: Tensor) -> list[tuple[Tensor, ...]]:
+        """What a step from time t of size dt, (B,) or (1,), does to each block, and to the output
+        last, as tensors (B or 1, 1, C): what `velocity` takes as step."""
         step = self.time_embed(t) + self.d_embed(dt)
+        blocks = cast("Iterable[DiTBlock]", self.transformer_blocks)
+        return [*(block.attn_norm(step) for block in blocks), self.norm_out(step)]
+
+    def velocity(
+        self,
+        x: Tensor,
+        prompt: Tensor,
+        lengths: Tensor | None,
+        step: list[tuple[Tensor, ...]],
+        text: Tensor,
+    ) -> Tensor:
+        """As `forward`, with the step told by `modulations` and the text embedded by
+        `embed_text`."""
+        mask = self.padding(lengths, x.shape[2])
         rope = self.rotary_embed(x.shape[2])
         y = self.input_embed(x.transpose(1, 2), prompt.transpose(1, 2), text, mask)
-        for block in self.transformer_blocks:
-            y = block(y, step, mask, rope)
+        for block, modulation in zip(self.transformer_blocks, step[:-1], strict=True):
+            y = block(y, modulation, mask, rope)
         # The last layer's modulation comes scale first, unlike the blocks'.
-        scale, shift = self.norm_out(step)
+        scale, shift = step[-1]
         return blank(self.proj_out(modulate(y, shift, scale)), mask).transpose(1, 2)
 
     def forward(
@@ -316,7 +342,8 @@ class DiT(nn.Module):
         (B,) or (1,) for all; fea (B, text_dim, T) -> (B, mels, T), zero beyond the lengths.
         Leaving out a condition (guidance) is passing zeros for it.
         """
-        return self.velocity(x, prompt, lengths, t, dt, self.embed_text(fea, lengths))
+        text = self.embed_text(fea, lengths)
+        return self.velocity(x, prompt, lengths, self.modulations(t, dt), text)
 
 
 class CFM(nn.Module):
@@ -337,6 +364,7 @@ class CFM(nn.Module):
         cfg_rate: float = 0.0,
         draft: Tensor | None = None,
         begin: float = 0.0,
+        brief: bool = False,
     ) -> Tensor:
         """Integrate from noise to mel in `steps` Euler steps.
 
@@ -345,6 +373,8 @@ class CFM(nn.Module):
         `cfg_rate` > 0 moves the velocity away from the unconditional one (a second pass a step).
         With a draft (B, mels, T) of the mel, the path begins at time `begin` from draft and noise
         mixed as the path has them there; only the rest is integrated (SDEdit, arXiv 2108.01073).
+        `brief`: the unconditional pass, to which the prompt says nothing, leaves its frames out;
+        for models that were trained without a prompt, too.
         """
         frames = prompt_mel.shape[2]
         prompt = torch.zeros_like(noise)
@@ -354,16 +384,19 @@ class CFM(nn.Module):
         x = noise * kept if draft is None else ((1 - begin) * noise + begin * draft) * kept
         text = self.estimator.embed_text(fea, lengths)
         if cfg_rate > 0:
-            no_prompt = torch.zeros_like(prompt)
-            no_text = self.estimator.embed_text(torch.zeros_like(fea), lengths)
-        time, size = begin, (1.0 - begin) / steps
-        dt = noise.new_full((1,), size)
-        for _ in range(steps):
-            t = noise.new_full((1,), time)
-            velocity = self.estimator.velocity(x, prompt, lengths, t, dt, text)
+            first = frames if brief else 0
+            rest = None if lengths is None else lengths - first
+            no_prompt = torch.zeros_like(prompt[..., first:])
+            no_text = self.estimator.embed_text(torch.zeros_like(fea[..., first:]), rest)
+        size = (1.0 - begin) / steps
+        times = torch.arange(steps, device=noise.device) * size + begin
+        # Of all steps at once, since reading its weights is what takes time.
+        modulations = self.estimator.modulations(times.to(noise.dtype), noise.new_full((1,), size))
+        for number in range(steps):
+            step = [tuple(part[number : number + 1] for part in one) for one in modulations]
+            velocity = self.estimator.velocity(x, prompt, lengths, step, text)
             if cfg_rate > 0:
-                blind = self.estimator.velocity(x, no_prompt, lengths, t, dt, no_text)
-                velocity = velocity + (velocity - blind) * cfg_rate
+                blind = self.estimator.velocity(x[..., first:], no_prompt, rest, step, no_text)
+                velocity[..., first:] += (velocity[..., first:] - blind) * cfg_rate
             x = (x + size * velocity) * kept
-            time += size
         return x

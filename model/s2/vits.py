@@ -186,6 +186,27 @@ class SynthesizerTrn(nn.Module):
         mask = self._mask(lengths, prior)
         return self.flow(prior * mask, mask, ge, reverse=True)
 
+    def sample(
+        self,
+        codes: Tensor,
+        code_lengths: Tensor,
+        text: Tensor,
+        text_lengths: Tensor,
+        ge: Tensor,
+        noise: Tensor,
+        noise_scale: float = 0.5,
+        speed: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """The decoder's latent (B, inter_channels, T) of speech, lengths (B,) in frames.
+
+        Arguments as for `prior`; noise (B, inter_channels, frames) from the normal distribution,
+        each item's first `frame_count(code_length, speed)` frames counting.
+        """
+        mean, log_deviation, lengths = self.prior(
+            codes, code_lengths, text, text_lengths, ge, speed
+        )
+        return self.latent(mean + noise * log_deviation.exp() * noise_scale, lengths, ge), lengths
+
     def decode(
         self,
         codes: Tensor,
@@ -199,15 +220,11 @@ class SynthesizerTrn(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Speech: waveform (B, 1, samples) in [-1, 1] at 32 kHz, lengths in samples (B,).
 
-        Arguments as for `prior`; noise (B, inter_channels, frames) from the normal distribution,
-        each item's first `frame_count(code_length, speed)` frames counting. An item sounds the
-        same in any batch, and silence follows it.
+        Arguments as for `sample`. An item sounds the same in any batch, and silence follows it.
         """
-        mean, log_deviation, lengths = self.prior(
-            codes, code_lengths, text, text_lengths, ge, speed
+        latent, lengths = self.sample(
+            codes, code_lengths, text, text_lengths, ge, noise, noise_scale, speed
         )
-        sample = mean + noise * log_deviation.exp() * noise_scale
-        latent = self.latent(sample, lengths, ge)
         padded = bool((lengths < latent.shape[2]).any())
         audio = self.dec(latent, ge, lengths if padded else None)
         return audio, lengths * self.dec.config.hop_samples

@@ -139,6 +139,19 @@ def test_threads_of_the_caller_change_nothing(
             check_same(job.result()[0], alone[index])
 
 
+def test_the_number_of_threads_changes_nothing(
+    engine: Engine, voice: Reference, alone: list[Rendering]
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        made = engine.render(POOL, voice)
+    finally:
+        torch.set_num_threads(before)
+    for rendering, expected in zip(made, alone, strict=True):
+        check_same(rendering, expected)
+
+
 @pytest.mark.parametrize("phones", [8, 45])
 def test_a_sentence_without_an_end_stops_at_its_bound(phones: int) -> None:
     """45 phones and their tokens fill the cache to its last place."""

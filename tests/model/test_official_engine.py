@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from configs.errors import UserError
-from model.acoustic import WINDOWS, FlowStage, FlowVoice
+from model.acoustic import WINDOWS, FlowStage, FlowVoice, Line
 from model.identify import VERSIONS, Version
 from model.official import load_official
 from model.official_engine import FEWEST_PHONES, SLOTS, OfficialEngine
@@ -169,7 +169,7 @@ def test_long_speech_is_made_window_by_window(
     voice = FlowVoice(torch.zeros(1, 16, 1), prompt, torch.ones(1, width, length))
     codes, phones = torch.zeros(1, 400, dtype=torch.long), torch.tensor([1, 2, 3])
     with torch.inference_mode():
-        audio = stage.speak(codes, phones, voice, SAMPLING, 1)
+        (audio,) = stage.speak([Line(codes, phones, 1)], voice, SAMPLING)
     frames = int(800 * model.s2.config.upsample)
     room = sizes.window_frames - length
     assert sum(total - prompt.shape[2] for total, prompt in windows) == frames
@@ -178,6 +178,25 @@ def test_long_speech_is_made_window_by_window(
     assert torch.equal(windows[0][1], voice.mel)
     assert not torch.equal(windows[1][1], windows[0][1][..., -windows[1][1].shape[2] :])
     assert len(audio) == frames * {"v3": 256, "v4": 480}[version]
+
+
+@pytest.mark.parametrize("version", ["v2", "v4"])
+def test_lines_packed_together_sound_as_alone(
+    engines: dict[Version, OfficialEngine], version: Version
+) -> None:
+    """One of them takes two windows of the flow matching, one of them less than a vocoder's."""
+    engine = engines[version]
+    voice = engine.reference([sample(seconds=9)], PROMPT).voice
+    phones, draw = torch.tensor([1, 2, 3]), torch.Generator().manual_seed(0)
+    lines = [
+        Line(torch.randint(0, 8, (1, tokens), generator=draw), phones, tokens)
+        for tokens in (140, 20, 60)
+    ]
+    with torch.inference_mode():
+        packed = engine._stage.speak(lines, voice, SAMPLING, 2)
+        for line, made in zip(lines, packed, strict=True):
+            (alone,) = engine._stage.speak([line], voice, SAMPLING)
+            torch.testing.assert_close(made, alone, atol=1e-4, rtol=0)
 
 
 def test_a_prompt_longer_than_a_window_keeps_its_end(

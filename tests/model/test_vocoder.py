@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from model.vocoder import Generator, GeneratorConfig
+from model.vocoder import Generator, GeneratorConfig, generate, windows
 
 TINY = GeneratorConfig(mels=5, width=16, rates=(4, 2), rate_kernels=(8, 4), block_kernels=(3, 7))
 
@@ -46,6 +48,52 @@ def test_distant_frames_do_not_matter() -> None:
     changed[..., 70:] = 0
     assert torch.allclose(model(mel)[..., : 20 * 8], model(changed)[..., : 20 * 8], atol=1e-6)
     assert not torch.allclose(model(mel)[..., 75 * 8 :], model(changed)[..., 75 * 8 :], atol=1e-6)
+
+
+@given(st.lists(st.integers(0, 90), max_size=4), st.integers(1, 8), st.integers(1, 30))
+def test_windows_keep_every_frame_once_and_away_from_cuts(
+    lengths: list[int], reach: int, more: int
+) -> None:
+    frames = 2 * reach + more
+    kept: list[list[int]] = [[] for _ in lengths]
+    for one in windows(lengths, frames, reach):
+        length = lengths[one.item]
+        assert one.stop - one.start == min(frames, length)
+        assert one.start == 0 or one.first - one.start >= reach
+        assert one.stop == length or one.stop - one.last >= reach
+        kept[one.item] += range(one.first, one.last)
+    assert kept == [list(range(length)) for length in lengths]
+
+
+@pytest.mark.parametrize(("frames", "rows"), [(60, 1), (60, 3), (48, 2)])
+@torch.no_grad()
+def test_windows_of_many_sentences_give_what_each_gives_alone(frames: int, rows: int) -> None:
+    """To the last sample; 48 frames are two reaches and a half."""
+    torch.manual_seed(0)
+    model = Generator(TINY, 3).eval()
+    assert model.config.reach < 24
+    mels, voice = [torch.randn(1, 5, n) for n in (150, 60, 7, 61, 1)], torch.randn(1, 3, 1)
+    for mel, made in zip(mels, generate(model, mels, voice, frames, rows), strict=True):
+        torch.testing.assert_close(made, model(mel, voice)[0, 0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_reach_covers_the_official_view() -> None:
+    """Of narrow models with the official kernels and rates, no frame farther away is heard."""
+    for rates, kernels in (
+        ((10, 8, 2, 2, 2), (16, 16, 8, 2, 2)),
+        ((10, 6, 2, 2, 2), (20, 12, 4, 4, 4)),
+    ):
+        torch.manual_seed(0)
+        config = GeneratorConfig(mels=2, width=32, rates=rates, rate_kernels=kernels)
+        model = Generator(config).eval()
+        assert config.reach <= 14
+        mel = torch.randn(1, 2, 45)
+        changed = mel.clone()
+        changed[..., 22] += 100
+        moved = (model(mel) != model(changed))[0, 0].nonzero()[:, 0] // config.hop_samples
+        assert 22 - config.reach <= int(moved.min())
+        assert int(moved.max()) <= 22 + config.reach
 
 
 def test_gradient_reaches_every_parameter() -> None:

@@ -97,6 +97,23 @@ def test_guidance_moves_away_from_the_unconditional_velocity(cfm: CFM) -> None:
     assert torch.allclose(guided, plain + 0.5 * (plain - blind), atol=1e-5)
 
 
+def test_a_brief_unconditional_pass_knows_no_frames_of_the_prompt(cfm: CFM) -> None:
+    fea, noise, prompt = torch.randn(1, 6, 12), torch.randn(1, 5, 12), torch.randn(1, 5, 3)
+    plain = cfm.inference(fea, None, prompt, 1, noise)[..., 3:]
+    nothing = torch.zeros(1, 5, 0)
+    blind = cfm.inference(torch.zeros(1, 6, 9), None, nothing, 1, noise[..., 3:])
+    guided = cfm.inference(fea, None, prompt, 1, noise, cfg_rate=0.5, brief=True)
+    assert torch.allclose(guided[..., 3:], plain + 0.5 * (plain - blind), atol=1e-5)
+    assert not guided[..., :3].any()
+
+
+def test_a_brief_pass_in_a_padded_batch_equals_alone(cfm: CFM) -> None:
+    fea, noise, prompt = torch.randn(2, 6, 12), torch.randn(2, 5, 12), torch.randn(1, 5, 3)
+    batch = cfm.inference(fea, torch.tensor([12, 8]), prompt, 3, noise, 0.7, brief=True)
+    single = cfm.inference(fea[1:, :, :8], None, prompt, 3, noise[1:, :, :8], 0.7, brief=True)
+    assert torch.allclose(batch[1:, :, :8], single, atol=1e-5)
+
+
 def test_rotation_touches_the_first_head_only_and_is_relative() -> None:
     rope = RotaryEmbedding(4)
     query, key = torch.randn(1, 1, 8), torch.randn(1, 1, 8)
