@@ -30,7 +30,7 @@ from model.speaking import Hearing, Prompt, Rendering, Request, Sample, check_sa
 from model.spectral import MelConfig, denormalise_mel, log_mel, normalise_mel
 from model.text import phone_ids
 
-ENGINE_VERSION = "3"
+ENGINE_VERSION = "4"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"

@@ -57,7 +57,7 @@ def _load(stored: Any) -> Any:
 
 
 @overload(_load, inline="always")
-def _load_compiled(stored: Any) -> Any:
+def _load_compiled(stored):  # type: ignore[no-untyped-def]
     if stored == types.uint16:
         return lambda stored: _as_float(np.uint32(stored) << np.uint32(16))
     return lambda stored: stored
@@ -69,7 +69,7 @@ def _rounded(value: Any, stored: Any) -> Any:
 
 
 @overload(_rounded, inline="always")
-def _rounded_compiled(value: Any, stored: Any) -> Any:
+def _rounded_compiled(value, stored):  # type: ignore[no-untyped-def]
     if stored != types.uint16:
         return lambda value, stored: value
 

@@ -46,7 +46,7 @@ from model.speaking import (
 from model.text import Word, phone_ids
 from model.text.bert import bert_features, load_bert
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 SLOTS = 8
