@@ -19,7 +19,7 @@ from model.s1 import POSITIONS, Text2SemanticDecoder
 from model.sampling import Sampling
 from model.slots import REACH, Sentence, SlotTable
 
-__all__ = ["Sentence", "Repetition", "decode", "longest_repetition", "token_bound"]
+__all__ = ["Repetition", "Sentence", "decode", "longest_repetition", "token_bound"]
 
 SLOTS = 16
 STEPS_UNREAD = 8

@@ -60,7 +60,9 @@ def _onednn(weight: Tensor, bias: Tensor | None, relu: bool) -> Linear | None:
         linear_pointwise = torch.ops.mkldnn._linear_pointwise
         layout = reorder(weight)
         after = "relu" if relu else "none"
-        linear_pointwise(weight.new_zeros(FEWEST_ROWS, weight.shape[1]), layout, bias, after, [], "")
+        linear_pointwise(
+            weight.new_zeros(FEWEST_ROWS, weight.shape[1]), layout, bias, after, [], ""
+        )
     except (AttributeError, RuntimeError):
         # Another version of PyTorch, or a processor that lacks the data type.
         return None

@@ -151,7 +151,8 @@ class SlotTable:
 
     def _prefill(self, entries: Sequence[tuple[int, Sentence]]) -> None:
         """Linear layers see the rows of all sentences at once, attention sees each one's own."""
-        s1, pieces, bounds = self.s1, [], [0]
+        pieces: list[Tensor] = []
+        bounds = [0]
         for slot, one in entries:
             pieces.append(self._reset(slot, one))
             bounds.append(bounds[-1] + len(pieces[-1]))

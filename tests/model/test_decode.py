@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.decode import Sentence, decode, longest_repetition, token_bound
-from model.recogniser import PHONES
 from model.linear import Precision
+from model.recogniser import PHONES
 from model.s1 import POSITIONS, S1Config, Text2SemanticDecoder
 from model.sampling import SHORTEST, Sampling
 from model.slots import SlotTable
@@ -79,7 +79,7 @@ def alone(
     }
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(0, len(POOL) - 1), min_size=1, max_size=24),
     st.integers(1, 9),
@@ -104,7 +104,9 @@ def test_neighbours_slots_and_refills_change_nothing(
 
 @settings(max_examples=10)
 @given(
-    st.permutations(range(8)), st.lists(st.integers(0, 7), min_size=8, max_size=8), st.integers(1, 5)
+    st.permutations(range(8)),
+    st.lists(st.integers(0, 7), min_size=8, max_size=8),
+    st.integers(1, 5),
 )
 def test_a_sentence_may_stand_in_any_slot_and_run_over_its_end(
     s1: Text2SemanticDecoder, places: list[int], chosen: list[int], extra: int

@@ -1,4 +1,4 @@
-"""S1's table of slots: caches agree with the plain forward pass, and attention keeps to the text."""
+"""S1's table of slots: it agrees with the plain forward pass, and attention keeps to the text."""
 
 import copy
 from itertools import pairwise
@@ -145,7 +145,9 @@ def test_the_kernel_is_what_operators_compute(dtype: torch.dtype, guided: int) -
         weights = torch.zeros(3, guided, 64)
         out = torch.empty(3, 4, 16)
         if by_kernel:
-            stored = [c.view(torch.uint16) if dtype == torch.bfloat16 else c for c in (keys, values)]
+            stored = [
+                c.view(torch.uint16) if dtype == torch.bfloat16 else c for c in (keys, values)
+            ]
             arrays = (qkv, rows, lengths, *stored, first, past, weights, out)
             attend(*(array.numpy() for array in arrays))
         else:
