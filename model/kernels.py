@@ -14,6 +14,8 @@ from numba.extending import intrinsic, overload
 
 # Sums may be taken in vector lanes; infinities and NaN stay what they are.
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
+# Products are added in the order in which they are written.
+_IN_ORDER = {"contract"}
 _ZERO = np.float32(0)
 
 
@@ -137,6 +139,34 @@ def attend(qkv, slots, lengths, keys, values, first, past, weights, out):  # typ
             if head < guided:
                 for t in range(start, stop):
                     weights[row, head, t] = scores[t] / total
+
+
+@njit(fastmath=_IN_ORDER, nogil=True, error_model="numpy", cache=True)
+def multiply_row(x, weights, bias, span, relu, out):  # type: ignore[no-untyped-def]
+    """x (inputs) times weights (stretches, inputs, outputs of each), and the bias, and nothing
+    below 0 if `relu` -> out (stretches, outputs of each); inputs are added up in their order, those
+    of each `span`, a multiple of 4, apart."""
+    stretches, inputs, outputs = weights.shape
+    total, part = np.empty(outputs, np.float32), np.empty(outputs, np.float32)
+    for stretch in range(stretches):
+        W = weights[stretch]
+        for n in range(outputs):
+            total[n] = _ZERO
+        for start in range(0, inputs, span):
+            for n in range(outputs):
+                part[n] = _ZERO
+            for k in range(start, start + span, 4):
+                one, two, three, four = x[k], x[k + 1], x[k + 2], x[k + 3]
+                for n in range(outputs):
+                    y = part[n] + one * W[k, n]
+                    y = y + two * W[k + 1, n]
+                    y = y + three * W[k + 2, n]
+                    part[n] = y + four * W[k + 3, n]
+            for n in range(outputs):
+                total[n] += part[n]
+        for n in range(outputs):
+            y = total[n] + bias[stretch, n]
+            out[stretch, n] = max(y, _ZERO) if relu else y
 
 
 @njit(fastmath=_FAST, nogil=True, error_model="numpy", cache=True)

@@ -54,12 +54,15 @@ class Sentence:
 class _Layer:
     """A layer's packed weights."""
 
-    def __init__(self, layer: DecoderLayer, precision: Precision) -> None:
-        attention = layer.self_attn
-        self.qkv: Linear = packed(attention.in_proj_weight, attention.in_proj_bias, precision)
-        self.join: Linear = packed(attention.out_proj.weight, attention.out_proj.bias, precision)
-        self.up: Linear = packed(layer.linear1.weight, layer.linear1.bias, precision, relu=True)
-        self.down: Linear = packed(layer.linear2.weight, layer.linear2.bias, precision)
+    def __init__(self, layer: DecoderLayer, precision: Precision, single: bool) -> None:
+        attention, up, down = layer.self_attn, layer.linear1, layer.linear2
+
+        def linear(weight: Tensor, bias: Tensor, relu: bool = False) -> Linear:
+            return packed(weight, bias, precision, relu, single)
+
+        self.qkv = linear(attention.in_proj_weight, attention.in_proj_bias)
+        self.join = linear(attention.out_proj.weight, attention.out_proj.bias)
+        self.up, self.down = linear(up.weight, up.bias, True), linear(down.weight, down.bias)
         self.norm1, self.norm2 = layer.norm1, layer.norm2
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
@@ -86,7 +89,7 @@ class SlotTable:
         self.s1, self.sampling, self.config = s1, sampling, s1.config
         self.device = s1.ar_predict_layer.weight.device
         self.capacity = -(-capacity // REACH) * REACH
-        self._layers = [_Layer(layer, precision) for layer in s1.h]
+        self._layers = [_Layer(layer, precision, slots == 1) for layer in s1.h]
         # Small, and it decides.
         self._head = packed(s1.ar_predict_layer.weight, None, "f32")
         self._dtype = torch.float32 if precision == "f32" else torch.bfloat16
@@ -157,6 +160,10 @@ class SlotTable:
             pieces.append(self._reset(slot, one))
             bounds.append(bounds[-1] + len(pieces[-1]))
         x = torch.cat(pieces)
+        hidden = {
+            slot: self._ahead(len(one.phones), len(one.phones) + len(one.prompt))
+            for slot, one in entries
+        }
         heads = self.config.heads
         ends = torch.tensor(bounds[1:], device=self.device) - 1
         last = len(self._layers) - 1
@@ -171,12 +178,24 @@ class SlotTable:
                 if number == self.config.guided_layer and self.config.held and len(one.prompt):
                     near = (k[0, :text] * q[0, -1]).sum(1)
                     self.reading[slot] = near.argmax()
-                found.append(_prefix_attention(q, k, v, text, number == last))
+                if number == last:
+                    found.append(_seen(q[:, -1:], k, v, None))
+                else:
+                    found.append(_seen(q, k, v, hidden[slot]))
             if number == last:
                 x = x[ends]
             x = layer.after_attention(x, torch.cat(found))
         slots = torch.tensor([slot for slot, _ in entries], device=self.device)
         self.logits[slots] = self._head(x)
+
+    def _ahead(self, text: int, places: int) -> Tensor | None:
+        """Added to the scores of a sentence (places, places): phones, the first `text` places, see
+        each other, tokens what stands before them, too. None where there are no tokens."""
+        if places == text:
+            return None
+        place = self._place[:places]
+        ahead = (place >= text) & (place > place[:, None])
+        return torch.zeros(places, places, device=self.device).masked_fill_(ahead, float("-inf"))
 
     def _reset(self, slot: int, one: Sentence) -> Tensor:
         """A slot's state at the beginning of a sentence -> what S1 sees first (rows, width)."""
@@ -308,19 +327,11 @@ class SlotTable:
         return now.scatter_add(1, self.sounds[rows, :reach], shares)
 
 
-def _prefix_attention(q: Tensor, k: Tensor, v: Tensor, text: int, last: bool) -> Tensor:
-    """Attention within a sentence: q, k, v (heads, places, depth), of which the first `text` places
-    see each other, and the tokens behind them what stands before them, too -> (places, width); of
-    the last place alone (1, width) if `last`."""
-    places, depth = q.shape[1:]
-    q = q / math.sqrt(depth)
-    if last:
-        found = (q[:, -1:] @ k.transpose(1, 2)).float().softmax(-1).to(v.dtype) @ v
-    else:
-        scores = (q @ k.transpose(1, 2)).float()
-        place = torch.arange(places, device=q.device)
-        scores.masked_fill_((place >= text) & (place > place[:, None]), float("-inf"))
-        found = scores.softmax(-1).to(v.dtype) @ v
+def _seen(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention within a sentence: queries, keys and values (heads, places, depth), and what is
+    added to the scores (queries, keys) -> (queries, width)."""
+    bias = None if bias is None else bias.to(q.dtype)[None]
+    found = F.scaled_dot_product_attention(q[None], k[None], v[None], bias)[0]
     return found.transpose(0, 1).flatten(1)
 
 
