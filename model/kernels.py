@@ -5,6 +5,7 @@ Each row is computed alone and in a fixed order, so that its bits do not depend 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
+LANES = 16
+"""float32 in a vector of AVX-512; the compiler makes several of one where there are fewer."""
+EIGHT, ONE = (0,) * 8, (0,)
+FUSED = ("contract",)
 # Sums may be taken in vector lanes; infinities and NaN stay what they are.
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 # Products are added in the order in which they are written.
@@ -53,16 +58,87 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return y * _as_float(np.uint32((np.int32(n) + np.int32(127)) << np.int32(23)))
 
 
-def _load(stored: Any) -> Any:
-    """A number of the cache as float32: bf16, which NumPy lacks, is the upper half of one."""
-    raise NotImplementedError  # compiled code has the versions below
+def _vectors(builder: Any, address: Any, stored: Any, count: int) -> list[Any]:
+    """Code that loads so many numbers, float32 or the bits of bf16, as vectors of at most
+    `LANES` float32."""
+    lanes = math.gcd(count, LANES)
+    narrow = stored == types.uint16
+    element = ir.IntType(16) if narrow else ir.FloatType()
+    pointer = builder.inttoptr(address, ir.VectorType(element, lanes).as_pointer())
+    loaded = []
+    for place in range(count // lanes):
+        at = builder.gep(pointer, [ir.Constant(ir.IntType(64), place)])
+        vector = builder.load(at, align=element.width // 8 if narrow else 4)
+        if narrow:  # bf16 is the upper half of float32
+            whole = ir.VectorType(ir.IntType(32), lanes)
+            shift = ir.Constant(whole, [16] * lanes)
+            bits = builder.shl(builder.zext(vector, whole), shift)
+            vector = builder.bitcast(bits, ir.VectorType(ir.FloatType(), lanes))
+        loaded.append(vector)
+    return loaded
 
 
-@overload(_load, inline="always")
-def _load_compiled(stored):  # type: ignore[no-untyped-def]
-    if stored == types.uint16:
-        return lambda stored: _as_float(np.uint32(stored) << np.uint32(16))
-    return lambda stored: stored
+@intrinsic
+def _dot(_: Any, left: Any, right: Any, stored: Any, depth: Any) -> Any:
+    """Sum of the products of float32 at the address `left` and numbers of `stored`'s type at
+    `right`, as many as the tuple `depth` is long."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pairs = zip(
+            _vectors(builder, args[0], types.float32, len(depth)),
+            _vectors(builder, args[1], stored, len(depth)),
+            strict=True,
+        )
+        total = None
+        for one, other in pairs:
+            product = builder.fmul(one, other, flags=FUSED)
+            total = product if total is None else builder.fadd(product, total, flags=FUSED)
+        while total.type.count > 1:  # the upper half to the lower one
+            half = total.type.count // 2
+            nothing = ir.Constant(total.type, ir.Undefined)
+            parts = []
+            for first in (0, half):
+                lanes = ir.Constant(
+                    ir.VectorType(ir.IntType(32), half), list(range(first, first + half))
+                )
+                parts.append(builder.shuffle_vector(total, nothing, lanes))
+            total = builder.fadd(*parts)
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(types.uintp, types.uintp, stored, depth), code
+
+
+@intrinsic
+def _add(_: Any, sums: Any, shares: Any, stored: Any, right: Any, rows: Any, depth: Any) -> Any:
+    """Adds to the float32 at the address `sums` the rows of numbers of `stored`'s type that stand
+    at `right` one behind the other, each times its float32 at `shares`; there are as many rows and
+    numbers in each as the tuples are long."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target, factors, _, source, _, _ = args
+        made = _vectors(builder, target, types.float32, len(depth))
+        lanes = made[0].type.count
+        size = 2 if stored == types.uint16 else 4
+        for row in range(len(rows)):
+            at = builder.add(factors, ir.Constant(factors.type, 4 * row))
+            factor = builder.load(builder.inttoptr(at, ir.FloatType().as_pointer()), align=4)
+            spread = ir.Constant(ir.VectorType(ir.FloatType(), lanes), ir.Undefined)
+            for lane in range(lanes):
+                place = ir.Constant(ir.IntType(32), lane)
+                spread = builder.insert_element(spread, factor, place)
+            here = builder.add(source, ir.Constant(source.type, size * row * len(depth)))
+            vectors = _vectors(builder, here, stored, len(depth))
+            made = [
+                builder.fadd(builder.fmul(vector, spread, flags=FUSED), total, flags=FUSED)
+                for vector, total in zip(vectors, made, strict=True)
+            ]
+        pointer = builder.inttoptr(target, made[0].type.as_pointer())
+        for place, vector in enumerate(made):
+            at = builder.gep(pointer, [ir.Constant(ir.IntType(64), place)])
+            builder.store(vector, at, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, stored, types.uintp, rows, depth), code
 
 
 def _rounded(value: Any, stored: Any) -> Any:
@@ -84,61 +160,61 @@ def _rounded_compiled(value, stored):  # type: ignore[no-untyped-def]
 
 
 @njit(fastmath=_FAST, nogil=True, error_model="numpy", cache=True)
-def attend(qkv, slots, lengths, keys, values, first, past, weights, out):  # type: ignore[no-untyped-def]
+def attend(  # type: ignore[no-untyped-def]
+    qkv, slots, lengths, keys, values, first, past, weights, out, lanes
+):
     """A decoding step's attention: one query a row over what stands in the row's slot.
 
     qkv (rows, 3, heads, depth) float32, slots (rows) the row's slots, lengths (slots) how many
     places of a slot are filled, keys and values (slots, heads, capacity, depth) float32 or the bits
-    of bf16. The new keys and values are put into place `lengths`, and seen. -> out (rows, heads,
-    depth). The first heads, as many as `weights` (rows, guided, capacity) has, see only the places
-    from `first` (rows) up to `past` (rows), at least one, and note there how much of each.
+    of bf16; all contiguous. The new keys and values are put into place `lengths`, and seen. -> out
+    (rows, heads, depth). The first heads, as many as `weights` (rows, guided, capacity) has, see
+    only the places from `first` (rows) up to `past` (rows), at least one, and note there how much
+    of each. `lanes` is a tuple as long as the depth: code is compiled for its length.
     """
     rows, _, heads, depth = qkv.shape
-    guided = weights.shape[1]
-    scores = np.empty(keys.shape[2], np.float32)
+    capacity, guided = keys.shape[2], weights.shape[1]
+    scores = np.empty(capacity, np.float32)
     query = np.empty(depth, np.float32)
-    found = np.empty(depth, np.float32)
+    at_query, at_scores = query.ctypes.data, scores.ctypes.data
+    one = keys[0, 0, 0, 0]
+    size = keys.itemsize * depth
     scale = np.float32(1 / np.sqrt(np.float32(depth)))
     for row in range(rows):
         slot = slots[row]
         new = lengths[slot]
         for head in range(heads):
-            K, V = keys[slot, head], values[slot, head]
+            K, V, found = keys[slot, head], values[slot, head], out[row, head]
             for d in range(depth):
-                K[new, d] = _rounded(qkv[row, 1, head, d], K[new, d])
-                V[new, d] = _rounded(qkv[row, 2, head, d], V[new, d])
+                K[new, d] = _rounded(qkv[row, 1, head, d], one)
+                V[new, d] = _rounded(qkv[row, 2, head, d], one)
                 query[d] = qkv[row, 0, head, d] * scale
                 found[d] = _ZERO
             start, stop = (first[row], past[row]) if head < guided else (0, new + 1)
-            for t in range(start, stop):
-                score = _ZERO
-                for d in range(depth):
-                    score += query[d] * _load(K[t, d])
-                scores[t] = score
-            top = scores[start]
-            for t in range(start, stop):
+            count = stop - start
+            offset = size * ((slot * heads + head) * capacity + start)
+            at_key, at_value = keys.ctypes.data + offset, values.ctypes.data + offset
+            for t in range(count):
+                scores[t] = _dot(at_query, at_key + size * t, one, lanes)
+            top = scores[0]
+            for t in range(count):
                 top = max(top, scores[t])
             total = _ZERO
-            for t in range(start, stop):
+            for t in range(count):
                 share = _exp(scores[t] - top)
                 scores[t] = share
                 total += share
-            fours = start + (stop - start) // 4 * 4
-            for t in range(start, fours, 4):
-                one, two, three, four = scores[t], scores[t + 1], scores[t + 2], scores[t + 3]
-                for d in range(depth):
-                    found[d] += (one * _load(V[t, d]) + two * _load(V[t + 1, d])) + (
-                        three * _load(V[t + 2, d]) + four * _load(V[t + 3, d])
-                    )
-            for t in range(fours, stop):
-                one = scores[t]
-                for d in range(depth):
-                    found[d] += one * _load(V[t, d])
+            at_found = found.ctypes.data
+            eights = count // 8 * 8
+            for t in range(0, eights, 8):
+                _add(at_found, at_scores + 4 * t, one, at_value + size * t, EIGHT, lanes)
+            for t in range(eights, count):
+                _add(at_found, at_scores + 4 * t, one, at_value + size * t, ONE, lanes)
             for d in range(depth):
-                out[row, head, d] = found[d] / total
+                found[d] /= total
             if head < guided:
-                for t in range(start, stop):
-                    weights[row, head, t] = scores[t] / total
+                for t in range(count):
+                    weights[row, head, start + t] = scores[t] / total
 
 
 @njit(fastmath=_IN_ORDER, nogil=True, error_model="numpy", cache=True)

@@ -302,6 +302,7 @@ class SlotTable:
                 past.numpy(),
                 weights.numpy(),
                 out.numpy(),
+                (0,) * out.shape[2],
             )
         else:
             out = attend_by_operators(
