@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba import extending, njit, types
+from numba.extending import overload
+
+intrinsic: Any = extending.intrinsic  # for type checkers, what it decorates is called otherwise
 
 LANES = 16
 """float32 in a vector of AVX-512; the compiler makes several of one where there are fewer."""
@@ -108,7 +110,7 @@ def _dot(_: Any, left: Any, right: Any, stored: Any, depth: Any) -> Any:
             _vectors(builder, args[1], stored, len(depth)),
             strict=True,
         )
-        total = None
+        total: Any = None
         for one, other in pairs:
             product = builder.fmul(one, other, flags=FUSED)
             total = product if total is None else builder.fadd(product, total, flags=FUSED)

@@ -28,7 +28,7 @@ another order."""
 
 OUTPUTS = 32
 """Of one stretch of weights that a single row is multiplied with."""
-WHOLE_ROWS = 128
+WHOLE_ROWS = 512
 """Rows of int8 at a time: what is between the whole numbers and the floats stays in the cache."""
 
 

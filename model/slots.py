@@ -98,34 +98,37 @@ class SlotTable:
         shape = (slots, config.heads, self.capacity, depth)
         self.keys = [self._empty(shape) for _ in self._layers]
         self.values = [self._empty(shape) for _ in self._layers]
-        whole = {"dtype": torch.long, "device": self.device}
-        self.lengths = torch.zeros(slots, **whole)
+
+        def whole(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.long, device=self.device)
+
+        self.lengths = whole(slots)
         """Places filled in each slot; what stands behind them is never seen."""
-        self.texts = torch.ones(slots, **whole)
+        self.texts = whole(slots) + 1
         """Phones among them."""
-        self.sounds = torch.zeros(slots, self.capacity + 2, **whole)
+        self.sounds = whole(slots, self.capacity + 2)
         """Their classes."""
-        self.reading = torch.zeros(slots, **whole)
+        self.reading = whole(slots)
         """The phone that guided attention has come to."""
-        self.stayed = torch.zeros(slots, **whole)
+        self.stayed = whole(slots)
         """For how many tokens it has been there."""
         classes = config.codes + 1
         self.logits = torch.zeros(slots, classes, device=self.device)
         """Of the next token."""
         self.seen = torch.zeros(slots, classes, dtype=torch.bool, device=self.device)
-        self.seeds = torch.zeros(slots, 2, **whole)
-        self.tokens = torch.zeros(slots, self.capacity + 1, **whole)
-        self.counts = torch.zeros(slots, **whole)
+        self.seeds = whole(slots, 2)
+        self.tokens = whole(slots, self.capacity + 1)
+        self.counts = whole(slots)
         """Tokens made."""
-        self.prompts = torch.zeros(slots, **whole)
+        self.prompts = whole(slots)
         """Tokens of the prompt, before them."""
-        self.bounds = torch.zeros(slots, **whole)
-        self.repeats = torch.zeros(slots, **whole)
+        self.bounds = whole(slots)
+        self.repeats = whole(slots)
         self.done = torch.ones(slots, dtype=torch.bool, device=self.device)
         """Nothing more is made here; also of free slots."""
         self.ended = torch.zeros(slots, dtype=torch.bool, device=self.device)
         """The sentence ended by itself."""
-        self._same = torch.zeros(slots, _PERIODS, **whole)
+        self._same = whole(slots, _PERIODS)
         self._periods = torch.arange(1, _PERIODS + 1, device=self.device)
         self._place = torch.arange(self.capacity, device=self.device)
 
@@ -160,10 +163,7 @@ class SlotTable:
             pieces.append(self._reset(slot, one))
             bounds.append(bounds[-1] + len(pieces[-1]))
         x = torch.cat(pieces)
-        hidden = {
-            slot: self._ahead(len(one.phones), len(one.phones) + len(one.prompt))
-            for slot, one in entries
-        }
+        biases = {slot: self._ahead(len(one.phones), len(one.prompt)) for slot, one in entries}
         heads = self.config.heads
         ends = torch.tensor(bounds[1:], device=self.device) - 1
         last = len(self._layers) - 1
@@ -179,23 +179,23 @@ class SlotTable:
                     near = (k[0, :text] * q[0, -1]).sum(1)
                     self.reading[slot] = near.argmax()
                 if number == last:
-                    found.append(_seen(q[:, -1:], k, v, None))
-                else:
-                    found.append(_seen(q, k, v, hidden[slot]))
+                    found.append(_seen(q[:, -1:], k, v))
+                    continue
+                found.append(_seen(q[:, :text], k[:, :text], v[:, :text]))
+                if len(one.prompt):
+                    found.append(_seen(q[:, text:], k, v, biases[slot].to(q.dtype)))
             if number == last:
                 x = x[ends]
             x = layer.after_attention(x, torch.cat(found))
         slots = torch.tensor([slot for slot, _ in entries], device=self.device)
         self.logits[slots] = self._head(x)
 
-    def _ahead(self, text: int, places: int) -> Tensor | None:
-        """Added to the scores of a sentence (places, places): phones, the first `text` places, see
-        each other, tokens what stands before them, too. None where there are no tokens."""
-        if places == text:
-            return None
-        place = self._place[:places]
-        ahead = (place >= text) & (place > place[:, None])
-        return torch.zeros(places, places, device=self.device).masked_fill_(ahead, float("-inf"))
+    def _ahead(self, text: int, time: int) -> Tensor:
+        """Added to the scores of `time` tokens behind `text` phones (time, text + time): a token
+        sees what stands before it, and itself."""
+        place = self._place[: text + time]
+        bias = torch.zeros(time, text + time, device=self.device)
+        return bias.masked_fill_(place > place[text:, None], float("-inf"))
 
     def _reset(self, slot: int, one: Sentence) -> Tensor:
         """A slot's state at the beginning of a sentence -> what S1 sees first (rows, width)."""
@@ -328,11 +328,11 @@ class SlotTable:
         return now.scatter_add(1, self.sounds[rows, :reach], shares)
 
 
-def _seen(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+def _seen(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """Attention within a sentence: queries, keys and values (heads, places, depth), and what is
     added to the scores (queries, keys) -> (queries, width)."""
-    bias = None if bias is None else bias.to(q.dtype)[None]
-    found = F.scaled_dot_product_attention(q[None], k[None], v[None], bias)[0]
+    mask = None if bias is None else bias[None, None]
+    found = F.scaled_dot_product_attention(q[None], k[None], v[None], mask)[0]
     return found.transpose(0, 1).flatten(1)
 
 
