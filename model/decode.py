@@ -9,7 +9,7 @@ function of the sentence's seed, the step and the token they are for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ import torch
 from model.linear import Precision
 from model.s1 import POSITIONS, Text2SemanticDecoder
 from model.sampling import Sampling
-from model.slots import REACH, Sentence, SlotTable
+from model.slots import REACH, Recording, Sentence, SlotTable
 
 __all__ = ["Repetition", "Sentence", "decode", "longest_repetition", "token_bound"]
 
@@ -53,17 +53,27 @@ def decode(
     capacity = max(one.places for one in sentences)
     with torch.inference_mode():
         table = SlotTable(s1, slots, capacity, sampling, precision)
-    yield from run(table, sentences)
+    if table.device.type == "cuda":
+        every = torch.arange(slots, device=table.device)
+        yield from run(table, sentences, Recording(table, every).step, STEPS_UNREAD)
+    else:
+        yield from run(table, sentences, lambda held, reach: table.step(torch.tensor(held), reach))
 
 
-def run(table: SlotTable, sentences: Sequence[Sentence]) -> Iterator[tuple[int, np.ndarray, bool]]:
-    """`decode` of sentences that fit into a table, all of whose slots are free."""
-    on_cpu = table.device.type == "cpu"
-    steps = 1 if on_cpu else STEPS_UNREAD
+def run(
+    table: SlotTable,
+    sentences: Sequence[Sentence],
+    step: Callable[[list[int], int], None],
+    unread: int = 1,
+) -> Iterator[tuple[int, np.ndarray, bool]]:
+    """`decode` of sentences that fit into a table, all of whose slots are free.
+
+    `step` goes a step on, with the slots that hold sentences at least, and sees so many places;
+    which sentences have ended is looked at every `unread` steps.
+    """
     waiting = sorted(range(len(sentences)), key=lambda i: len(sentences[i].phones))
     held: dict[int, int] = {}
     longest: dict[int, int] = {}
-    every = torch.arange(len(table.done), device=table.device)
     while waiting or held:
         with torch.inference_mode():
             free = [slot for slot in range(len(table.done)) if slot not in held]
@@ -73,23 +83,16 @@ def run(table: SlotTable, sentences: Sequence[Sentence]) -> Iterator[tuple[int, 
                 longest[slot] = len(sentences[index].phones) + len(sentences[index].prompt)
             if entries:
                 table.fill([(slot, sentences[index]) for slot, index in entries])
-            # A device's graph is recorded for all slots; a CPU need not compute the free ones.
-            rows = torch.tensor(sorted(held)) if on_cpu else every
-            for _ in range(steps):
+            for _ in range(unread):
                 for slot in held:
                     longest[slot] += 1
                 reach = -(-max(longest[slot] for slot in held) // REACH) * REACH
-                table.step(rows, min(reach, table.capacity))
-            done, counts = table.done.tolist(), table.counts.tolist()
+                step(sorted(held), min(reach, table.capacity))
+            done, counts, ended = (x.tolist() for x in (table.done, table.counts, table.ended))
             finished = [slot for slot in sorted(held) if done[slot]]
-            made = [
-                (held[slot], table.tokens[slot, : counts[slot]], bool(table.ended[slot]))
-                for slot in finished
-            ]
-            results = [(i, t.cpu().numpy().astype(np.int16), e) for i, t, e in made]
-            for slot in finished:
-                del held[slot]
-        yield from results
+            made = {slot: table.tokens[slot, : counts[slot]].cpu().numpy() for slot in finished}
+        for slot, tokens in made.items():
+            yield held.pop(slot), tokens.astype(np.int16), ended[slot]
 
 
 def token_bound(phones: int, each: int) -> int:

@@ -328,6 +328,32 @@ class SlotTable:
         return now.scatter_add(1, self.sounds[rows, :reach], shares)
 
 
+class Recording:
+    """Steps of a table's slots on a CUDA device, recorded as one graph for each reach.
+
+    Not run on a GPU yet; what it records is the very code that runs on a CPU.
+    """
+
+    def __init__(self, table: SlotTable, rows: Tensor) -> None:
+        self._table, self._rows = table, rows
+        self._graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
+
+    def step(self, _held: list[int], reach: int) -> None:
+        """A step of all the slots; at the first one with this reach libraries get ready, at the
+        second one it is recorded."""
+        if reach not in self._graphs:
+            self._graphs[reach] = None
+            self._table.step(self._rows, reach)
+            return
+        graph = self._graphs[reach]
+        if graph is None:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._table.step(self._rows, reach)
+            self._graphs[reach] = graph
+        graph.replay()
+
+
 def _seen(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """Attention within a sentence: queries, keys and values (heads, places, depth), and what is
     added to the scores (queries, keys) -> (queries, width)."""

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.decode import Sentence, decode, longest_repetition, token_bound
+from model.decode import Sentence, decode, longest_repetition, run, token_bound
 from model.linear import Precision
 from model.recogniser import PHONES
 from model.s1 import POSITIONS, S1Config, Text2SemanticDecoder
@@ -123,6 +123,29 @@ def test_a_sentence_may_stand_in_any_slot_and_run_over_its_end(
         ((expected, ended),) = tokens_of(s1, [POOL[number]]).values()
         assert table.tokens[slot, : table.counts[slot]].tolist() == expected
         assert bool(table.ended[slot]) == ended
+
+
+@settings(max_examples=10)
+@given(
+    st.lists(st.integers(0, len(POOL) - 1), min_size=1, max_size=16),
+    st.integers(1, 5),
+    st.integers(2, 9),
+)
+def test_ends_may_be_read_late(
+    held: Text2SemanticDecoder,
+    alone: dict[tuple[bool, Precision], list[tuple[list[int], bool]]],
+    chosen: list[int],
+    slots: int,
+    unread: int,
+) -> None:
+    """What a CUDA device records: all slots step on, and the ends are looked at now and then."""
+    table = SlotTable(held, slots, max(one.places for one in POOL), SAMPLING)
+    every = torch.arange(slots)
+    sentences = [POOL[n] for n in chosen]
+    made = list(run(table, sentences, lambda _, reach: table.step(every, reach), unread))
+    assert sorted(index for index, _, _ in made) == list(range(len(chosen)))
+    for index, tokens, ended in made:
+        assert (tokens.tolist(), ended) == alone[True, "f32"][chosen[index]]
 
 
 def test_another_seed_draws_other_tokens(s1: Text2SemanticDecoder) -> None:
