@@ -6,6 +6,7 @@ Each row is computed alone and in a fixed order, so that its bits do not depend 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,20 @@ _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 # Products are added in the order in which they are written.
 _IN_ORDER = {"contract"}
 _ZERO = np.float32(0)
+
+
+def _compiled(fastmath: set[str]) -> Callable[[Any], Any]:
+    """Compiles a function, which is kept on disk if there is a place for it: beside this file, or in
+    the user's cache."""
+
+    def decorate(function: Any) -> Any:
+        options: dict[str, Any] = {"fastmath": fastmath, "nogil": True, "error_model": "numpy"}
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:  # Numba found no folder that it may write into
+            return njit(**options)(function)
+
+    return decorate
 
 
 @intrinsic
@@ -180,7 +195,7 @@ def _rounded_compiled(value, stored):  # type: ignore[no-untyped-def]
     return nearest
 
 
-@njit(fastmath=_FAST, nogil=True, error_model="numpy", cache=True)
+@_compiled(_FAST)
 def attend(  # type: ignore[no-untyped-def]
     qkv, slots, lengths, keys, values, first, past, weights, out, lanes
 ):
@@ -242,7 +257,7 @@ def attend(  # type: ignore[no-untyped-def]
                     weights[row, head, start + t] = scores[t] / total
 
 
-@njit(fastmath=_IN_ORDER, nogil=True, error_model="numpy", cache=True)
+@_compiled(_IN_ORDER)
 def multiply_row(x, weights, bias, span, relu, out):  # type: ignore[no-untyped-def]
     """x (inputs) times weights (stretches, inputs, outputs of each), and the bias, and nothing
     below 0 if `relu` -> out (stretches, outputs of each); inputs are added up in their order, those
@@ -270,7 +285,7 @@ def multiply_row(x, weights, bias, span, relu, out):  # type: ignore[no-untyped-
             out[stretch, n] = max(y, _ZERO) if relu else y
 
 
-@njit(fastmath=_FAST, nogil=True, error_model="numpy", cache=True)
+@_compiled(_FAST)
 def quantise(x, values, scales):  # type: ignore[no-untyped-def]
     """x (rows, width) float32 -> values int8 and scales (rows), whose product is x, rounded."""
     rows, width = x.shape
@@ -284,7 +299,7 @@ def quantise(x, values, scales):  # type: ignore[no-untyped-def]
             values[row, i] = np.int8(np.rint(x[row, i] * inverse))
 
 
-@njit(fastmath=_FAST, nogil=True, error_model="numpy", cache=True)
+@_compiled(_FAST)
 def dequantise(products, by_row, by_output, bias, relu, out):  # type: ignore[no-untyped-def]
     """products (rows, width) int32 times by_row (rows) and by_output (width), and the bias (width),
     and nothing below 0 if `relu` -> out (rows, width) float32."""

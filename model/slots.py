@@ -374,7 +374,7 @@ def attend_by_operators(
     reach: int,
 ) -> Tensor:
     """`model.kernels.attend` by PyTorch's operators, over the first `reach` places, for devices
-    that it is not for."""
+    that it is not for. Where `rows` are all slots, they stand in order."""
     q, k, v = qkv.unbind(1)
     new = lengths[rows]
     keys[rows, :, new] = k.to(keys.dtype)
@@ -386,7 +386,9 @@ def attend_by_operators(
         window = (place >= first[:, None]) & (place < past[:, None])
         seen[:, :guided] = window[:, None]
     bias = torch.zeros(seen.shape, device=qkv.device).masked_fill(~seen, float("-inf"))
-    known, heard = keys[rows, :, :reach], values[rows, :, :reach]
+    known, heard = keys[:, :, :reach], values[:, :, :reach]
+    if len(rows) < len(keys):
+        known, heard = known[rows], heard[rows]
     if guided:
         scores = q[:, :guided, None].float() @ known[:, :guided].float().transpose(2, 3)
         scores = scores[:, :, 0] / math.sqrt(q.shape[2])
