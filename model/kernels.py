@@ -30,8 +30,7 @@ _ZERO = np.float32(0)
 
 
 def _compiled(fastmath: set[str]) -> Callable[[Any], Any]:
-    """Compiles a function, which is kept on disk if there is a place for it: beside this file, or in
-    the user's cache."""
+    """Compiles a function; keeps it on disk, beside this file or in the user's cache, if it can."""
 
     def decorate(function: Any) -> Any:
         options: dict[str, Any] = {"fastmath": fastmath, "nogil": True, "error_model": "numpy"}
