@@ -243,7 +243,8 @@ def queue_case(s1: Text2SemanticDecoder, batch: int, precision: Precision) -> Ca
     ordered = sorted(many, key=lambda one: len(one.phones))
     plain = Plain(s1, SAMPLING)
 
-    def run_plain() -> None:
+    def run_plain() -> int:
+        made = 0
         for start in range(0, len(ordered), batch):
             group = ordered[start : start + batch]
             plain.prefill(group)
@@ -253,11 +254,11 @@ def queue_case(s1: Text2SemanticDecoder, batch: int, precision: Precision) -> Ca
                 if len(going_on) < len(left):
                     plain.keep(going_on)
                     left = left[going_on]
-                plain.step()
+                made += len(plain.step())
+        return made
 
-    def run_engine() -> None:
-        for _ in decode(s1, many, SAMPLING, batch, precision):
-            pass
+    def run_engine() -> int:
+        return sum(len(tokens) for _, tokens, _ in decode(s1, many, SAMPLING, batch, precision))
 
     return Case("queue", precision, batch, sum(bounds), run_plain, run_engine)
 

@@ -83,3 +83,8 @@ def test_a_report_is_written(
     assert all(one["ratio"] > 0 for one in record["measured"])
     assert (tmp_path / "speed.md").read_text().count("| decode |") == 6
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_queue_is_the_same_work_for_both(s1: Text2SemanticDecoder) -> None:
+    case = speed_s1.queue_case(s1, 2, "f32")
+    assert case.plain() == case.engine() == case.tokens
