@@ -1,46 +1,39 @@
 """S1's decoding of many sentences together, in a table of slots.
 
-A slot whose sentence ends takes the next one at once. What a sentence comes to depends on itself
-alone, never on its neighbours: prompts are prefilled one by one; a decoding step always has the
-same number of rows and sees a multiple of `REACH` places, so that a row is computed by the same
-operations in the same order whatever the others hold; and every sentence draws from a random
-generator of its own.
+A slot whose sentence ends takes the next one, the longest text first, so that the end of the work
+does not hang on a single sentence. What a sentence comes to depends on itself alone, never on its
+neighbours, the number of slots or its place among them: linear layers and attention compute each
+row by the same operations in the same order whatever stands beside it, and random numbers are a
+function of the sentence's seed, the step and the token they are for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from model.linear import Precision
 from model.s1 import POSITIONS, Text2SemanticDecoder
-from model.sampling import Sampling, choose_tokens
+from model.sampling import Sampling
+from model.slots import REACH, Recording, Sentence, SlotTable
+
+__all__ = ["Repetition", "Sentence", "decode", "longest_repetition", "token_bound"]
 
 SLOTS = 16
-REACH = 64
+STEPS_UNREAD = 8
+"""On a device that works on its own, steps between two looks at which sentences have ended."""
 _PERIODS = np.arange(1, 65)
 """Lengths of the cycles that a stuck sentence may go round in, in tokens: up to 2.5 s."""
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """What S1 continues: phones (P) ids and prompt tokens (T, may be 0), with BERT features
-    (1, bert, P) or None for none; at most `bound` tokens are made of it, and it is given up where
-    more than `repeats` of them in a row only repeat what stands before them."""
-
-    phones: Tensor
-    prompt: Tensor
-    seed: int
-    bound: int
-    repeats: int
-    bert: Tensor | None = None
-
-
 def decode(
-    s1: Text2SemanticDecoder, sentences: Sequence[Sentence], sampling: Sampling, slots: int = SLOTS
+    s1: Text2SemanticDecoder,
+    sentences: Sequence[Sentence],
+    sampling: Sampling,
+    slots: int = SLOTS,
+    precision: Precision = "f32",
 ) -> Iterator[tuple[int, np.ndarray, bool]]:
     """Yields (index, tokens without the prompt (tokens,) int16, ended by itself) as sentences end;
     the longest start first. Not ended by itself is what reached its bound or got stuck in a
@@ -48,53 +41,58 @@ def decode(
 
     Raises ValueError for a sentence without phones or with more than S1 has positions for (4000).
     """
-    end = s1.config.end
     if any(len(one.phones) == 0 for one in sentences):
         raise ValueError("a request has no phones")
     if any(len(one.phones) > POSITIONS for one in sentences):
         raise ValueError(f"a request has more than {POSITIONS} phones")
     if any(len(one.prompt) + one.bound > POSITIONS for one in sentences):
         raise ValueError(f"a request may take more than {POSITIONS} tokens")
-    capacity = max((_places(one) for one in sentences), default=0)
-    capacity = -(-(capacity + 1) // REACH) * REACH
+    if not sentences:
+        return
+    slots = min(slots, len(sentences))
+    capacity = max(one.places for one in sentences)
+    with torch.inference_mode():
+        table = SlotTable(s1, slots, capacity, sampling, precision)
+    if table.device.type == "cuda":
+        every = torch.arange(slots, device=table.device)
+        yield from run(table, sentences, Recording(table, every).step, STEPS_UNREAD)
+    else:
+        yield from run(table, sentences, lambda held, reach: table.step(torch.tensor(held), reach))
+
+
+def run(
+    table: SlotTable,
+    sentences: Sequence[Sentence],
+    step: Callable[[list[int], int], None],
+    unread: int = 1,
+) -> Iterator[tuple[int, np.ndarray, bool]]:
+    """`decode` of sentences that fit into a table, all of whose slots are free.
+
+    `step` goes a step on, with the slots that hold sentences at least, and sees so many places;
+    which sentences have ended is looked at every `unread` steps.
+    """
     waiting = sorted(range(len(sentences)), key=lambda i: len(sentences[i].phones))
-    cache = s1.new_cache(slots, capacity)
-    table: list[_Slot | None] = [None] * slots
-    logits = torch.zeros(slots, end + 1)
-    seen = torch.zeros(slots, end + 1, dtype=torch.bool)
-    while waiting or any(table):
-        for number, slot in enumerate(table):
-            if slot is None and waiting:
-                index = waiting.pop()
-                one = sentences[index]
-                logits[number] = s1.prefill(cache, number, one.phones, one.prompt, one.bert)
-                seen[number] = False
-                seen[number, one.prompt] = True
-                table[number] = _Slot(index, one)
-            elif slot is None:
-                cache.free(number)
-        noise = torch.from_numpy(
-            np.stack(
-                [slot.noise(end + 1) if slot else np.ones(end + 1, np.float32) for slot in table]
-            )
-        )
-        steps = torch.tensor([len(slot.tokens) if slot else 0 for slot in table])
-        chosen = choose_tokens(logits, seen, steps, noise, sampling)
-        seen[torch.arange(slots), chosen] = True
-        for number, slot in enumerate(table):
-            if slot is None:
-                continue
-            token = int(chosen[number])
-            if token != end:
-                slot.add(token)
-            if token == end or slot.runs_away():
-                yield slot.index, np.array(slot.tokens, np.int16), token == end
-                table[number] = None
-        if any(table):
-            longest = int(cache.lengths.max()) + 1
-            reach = min(capacity, -(-longest // REACH) * REACH)
-            positions = torch.tensor([slot.position if slot else 0 for slot in table])
-            logits = s1.step(cache, chosen, positions, reach)
+    held: dict[int, int] = {}
+    longest: dict[int, int] = {}
+    while waiting or held:
+        with torch.inference_mode():
+            free = [slot for slot in range(len(table.done)) if slot not in held]
+            entries = [(slot, waiting.pop()) for slot in free[: len(waiting)]]
+            for slot, index in entries:
+                held[slot] = index
+                longest[slot] = len(sentences[index].phones) + len(sentences[index].prompt)
+            if entries:
+                table.fill([(slot, sentences[index]) for slot, index in entries])
+            for _ in range(unread):
+                for slot in held:
+                    longest[slot] += 1
+                reach = -(-max(longest[slot] for slot in held) // REACH) * REACH
+                step(sorted(held), min(reach, table.capacity))
+            done, counts, ended = (x.tolist() for x in (table.done, table.counts, table.ended))
+            finished = [slot for slot in sorted(held) if done[slot]]
+            made = {slot: table.tokens[slot, : counts[slot]].cpu().numpy() for slot in finished}
+        for slot, tokens in made.items():
+            yield held.pop(slot), tokens.astype(np.int16), ended[slot]
 
 
 def token_bound(phones: int, each: int) -> int:
@@ -125,37 +123,3 @@ def longest_repetition(values: Sequence[int]) -> int:
     for value in values:
         repetition.add(value)
     return repetition.longest
-
-
-class _Slot:
-    """A sentence being decoded."""
-
-    def __init__(self, index: int, sentence: Sentence) -> None:
-        self.index = index
-        self.tokens: list[int] = []
-        self._sentence = sentence
-        self._repetition = Repetition()
-        self._before = len(sentence.prompt)
-        self._random = np.random.Generator(np.random.Philox(sentence.seed))
-
-    def add(self, token: int) -> None:
-        self.tokens.append(token)
-        self._repetition.add(token)
-
-    def runs_away(self) -> bool:
-        """Whether no sentence of this text sounds like this any more."""
-        stuck = self._repetition.longest > self._sentence.repeats
-        return stuck or len(self.tokens) >= self._sentence.bound
-
-    @property
-    def position(self) -> int:
-        """Where the last token stands, counted from the prompt's first."""
-        return self._before + len(self.tokens) - 1
-
-    def noise(self, classes: int) -> np.ndarray:
-        """(classes,) draws from the exponential distribution, one set a step."""
-        return self._random.exponential(size=classes).astype(np.float32)
-
-
-def _places(sentence: Sentence) -> int:
-    return len(sentence.phones) + len(sentence.prompt) + sentence.bound

@@ -172,30 +172,6 @@ class Layers(nn.Module):
         return iter(cast("list[DecoderLayer]", self.layers))
 
 
-@dataclass
-class Cache:
-    """Keys and values of `slots` sequences: a (slots, heads, capacity, depth) pair a layer.
-
-    `lengths` (slots) counts the positions that hold something; everything behind them is garbage
-    that is never seen. `texts` (slots) counts the phones among them, `sounds` (slots, capacity) are
-    their classes, `reading` (slots) is the phone that guided attention has come to, `stayed`
-    (slots) for how many tokens it has been there.
-    """
-
-    keys: list[Tensor]
-    values: list[Tensor]
-    lengths: Tensor
-    texts: Tensor
-    sounds: Tensor
-    reading: Tensor
-    stayed: Tensor
-
-    def free(self, slot: int) -> None:
-        """Nothing is in this slot any more."""
-        self.lengths[slot], self.texts[slot] = 0, 1
-        self.reading[slot], self.stayed[slot] = 0, 0
-
-
 class Text2SemanticDecoder(nn.Module):
     """S1 with the official names of its parts.
 
@@ -280,89 +256,6 @@ class Text2SemanticDecoder(nn.Module):
             x, _, _ = layer(x, bias)
         x = x.gather(1, predicting.expand(-1, -1, x.shape[2]))
         return self.ar_predict_layer(x), attention
-
-    def new_cache(self, slots: int, capacity: int) -> Cache:
-        """An empty cache for so many sequences of at most `capacity` phones and tokens."""
-        heads, depth = self.config.heads, self.config.width // self.config.heads
-        weight = self.ar_predict_layer.weight
-
-        def empty() -> list[Tensor]:
-            return [weight.new_zeros(slots, heads, capacity, depth) for _ in self.h]
-
-        none = torch.zeros(slots, dtype=torch.long, device=weight.device)
-        sounds = none[:, None].repeat(1, capacity + 2)
-        return Cache(empty(), empty(), none, none + 1, sounds, none.clone(), none.clone())
-
-    def prefill(
-        self, cache: Cache, slot: int, phones: Tensor, prompt: Tensor, bert: Tensor | None = None
-    ) -> Tensor:
-        """Puts phones (P) and prompt tokens (T, may be 0) into a slot -> logits (codes + 1)."""
-        text, time = len(phones), len(prompt)
-        x = self.embed_phones(phones[None], bert)
-        if time:
-            positions = torch.arange(time, device=prompt.device)
-            x = torch.cat([x, self.embed_tokens(prompt, positions)[None]], dim=1)
-        place = torch.arange(text + time, device=phones.device)
-        mask = (place < text) | ((place >= text) & (place <= place[:, None]))
-        bias = _bias(mask[None, None])
-        cache.reading[slot], cache.stayed[slot] = 0, 0
-        cache.sounds[slot, :text] = self.sound_of[phones]
-        for number, layer in enumerate(self.h):
-            if time and self.config.held and number == self.config.guided_layer:
-                q, k, _ = layer.self_attn.split(x)
-                cache.reading[slot] = (k[0, 0, :text] @ q[0, 0, -1]).argmax()
-            x, k, v = layer(x, bias)
-            cache.keys[number][slot, :, : text + time] = k[0]
-            cache.values[number][slot, :, : text + time] = v[0]
-        cache.lengths[slot], cache.texts[slot] = text + time, text
-        return self.ar_predict_layer(x[0, -1])
-
-    def step(self, cache: Cache, tokens: Tensor, positions: Tensor, reach: int) -> Tensor:
-        """One token (slots) at its position (slots) in every slot -> logits (slots, codes + 1).
-
-        Attention runs over the first `reach` places of the cache, which must cover the longest slot
-        after this step.
-        """
-        slots = torch.arange(len(tokens), device=tokens.device)
-        x = self.embed_tokens(tokens, positions)[:, None]
-        place = torch.arange(reach, device=tokens.device)
-        hidden = (place[None] > cache.lengths[:, None])[:, None, None]
-        for number, layer in enumerate(self.h):
-            keys, values = cache.keys[number], cache.values[number]
-            q, k, v = layer.self_attn.split(x)
-            keys[slots, :, cache.lengths] = k[:, :, 0]
-            values[slots, :, cache.lengths] = v[:, :, 0]
-            scores = q @ keys[:, :, :reach].transpose(2, 3) / math.sqrt(q.shape[3])
-            scores = scores.masked_fill(hidden, float("-inf"))
-            if self.config.held and number == self.config.guided_layer:
-                now = self._hold(scores, cache)
-            attended = scores.softmax(-1) @ values[:, :, :reach]
-            x = layer.after_attention(x, layer.self_attn.join(attended))
-        cache.lengths += 1
-        logits = self.ar_predict_layer(x[:, 0])
-        if self.config.held:
-            logits[:, :-1] += FUSION * torch.log(now @ self.sounds_of_codes.T + RARE)
-            early = cache.reading < cache.texts - ENDING
-            logits[:, self.config.end].masked_fill_(early, float("-inf"))
-        return logits
-
-    def _hold(self, scores: Tensor, cache: Cache) -> Tensor:
-        """Holds the guided heads' scores (slots, heads, 1, reach) to the phones that may come next,
-        in place, and notes the one that they choose -> what sounds now (slots, classes)."""
-        slots, _, _, reach = scores.shape
-        place = torch.arange(reach, device=scores.device)
-        here = cache.reading[:, None]
-        following = cache.sounds.gather(1, here + 1)
-        furthest = torch.where(following == SILENT, here + 2, here + 1)
-        furthest = furthest + cache.stayed[:, None] // LINGERED
-        open_to = (place >= here) & (place <= furthest) & (place < cache.texts[:, None])
-        guided = scores[:, : self.config.guided_heads]
-        guided.masked_fill_(~open_to[:, None, None], float("-inf"))
-        chosen = guided[:, 0, 0].argmax(1)
-        cache.stayed = torch.where(chosen == cache.reading, cache.stayed + 1, 0)
-        cache.reading = chosen
-        now = scores.new_zeros(slots, len(PHONES))
-        return now.scatter_add(1, cache.sounds[:, :reach], guided[:, 0, 0].softmax(1))
 
 
 def _bias(mask: Tensor) -> Tensor:

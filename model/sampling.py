@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,13 +30,17 @@ class Sampling:
 
 
 def choose_tokens(
-    logits: Tensor, seen: Tensor, steps: Tensor, noise: Tensor, sampling: Sampling
+    logits: Tensor,
+    seen: Tensor,
+    steps: Tensor,
+    noise: Callable[[Tensor], Tensor],
+    sampling: Sampling,
 ) -> Tensor:
     """Tokens (rows) from logits (rows, classes), the last class being the end.
 
     `seen` (rows, classes) marks tokens that a row has already had, `steps` (rows) counts them,
-    `noise` (rows, classes) is exponentially distributed: the largest p / noise is a draw from p. A
-    row also ends where the end is the likeliest token though another was drawn.
+    `noise` gives exponentially distributed numbers for classes (rows, k): the largest p / noise is
+    a draw from p. A row also ends where the end is the likeliest token though another was drawn.
     """
     end = logits.shape[1] - 1
     penalised = torch.where(
@@ -45,14 +50,14 @@ def choose_tokens(
     early = steps < SHORTEST
     logits[:, end] = torch.where(early, float("-inf"), logits[:, end])
     likeliest = logits.argmax(1)
+    if sampling.top_k == 1:
+        return likeliest
     if sampling.top_p < 1:
         ordered, order = logits.sort(1, descending=True)
         over = ordered.softmax(1).cumsum(1) > sampling.top_p
         over[:, 0] = False
         logits = logits.masked_fill(over.scatter(1, order, over), float("-inf"))
-    logits = logits / max(sampling.temperature, 1e-5)
-    if sampling.top_k < logits.shape[1]:
-        least = logits.topk(sampling.top_k, 1).values[:, -1:]
-        logits = logits.masked_fill(logits < least, float("-inf"))
-    drawn = (logits.softmax(1) / noise).argmax(1)
+    logits, classes = logits.topk(min(sampling.top_k, end + 1), 1)
+    shares = (logits / max(sampling.temperature, 1e-5)).softmax(1)
+    drawn = classes.gather(1, (shares / noise(classes)).argmax(1, keepdim=True))[:, 0]
     return torch.where(likeliest == end, end, drawn)

@@ -20,9 +20,11 @@ def choose(
     marked[0, list(seen)] = True
     drawn = torch.tensor([noise]) if noise else torch.ones(row.shape)
     before = row.clone()
-    chosen = int(choose_tokens(row, marked, steps, drawn, sampling)[0])
+    chosen = int(
+        choose_tokens(row, marked, steps, lambda classes: drawn.gather(1, classes), sampling)[0]
+    )
     assert torch.equal(row, before), "the caller's logits were changed"
-    return chosen
+    return int(chosen)
 
 
 def test_least_noise_wins_among_equals() -> None:
@@ -33,7 +35,9 @@ def test_draws_follow_the_probabilities() -> None:
     logits = torch.tensor([0.5, 0.3, 0.2, 1e-9]).log().expand(20_000, 4)
     noise = torch.empty(20_000, 4).exponential_(generator=torch.Generator().manual_seed(0))
     seen, steps = torch.zeros(20_000, 4, dtype=torch.bool), LATE.expand(20_000)
-    counts = torch.bincount(choose_tokens(logits, seen, steps, noise, PLAIN), minlength=4)
+    counts = torch.bincount(
+        choose_tokens(logits, seen, steps, lambda c: noise.gather(1, c), PLAIN), minlength=4
+    )
     assert torch.allclose(counts[:3] / 20_000, torch.tensor([0.5, 0.3, 0.2]), atol=0.02)
 
 
@@ -82,9 +86,14 @@ def test_rows_are_independent() -> None:
     noise = torch.rand(16, 9, generator=torch.Generator().manual_seed(1))
     seen, steps = logits > 1, torch.arange(16)
     sampling = Sampling(top_k=3, top_p=0.9, temperature=0.8, repetition_penalty=1.3)
-    together = choose_tokens(logits, seen, steps, noise, sampling)
-    single = [
-        int(choose_tokens(logits[i : i + 1], seen[i : i + 1], steps[i : i + 1], n[None], sampling))
-        for i, n in enumerate(noise)
-    ]
-    assert together.tolist() == single
+    together = choose_tokens(logits, seen, steps, lambda c: noise.gather(1, c), sampling)
+
+    def alone(row: slice) -> int:
+        given = noise[row]
+        return int(
+            choose_tokens(
+                logits[row], seen[row], steps[row], lambda c: given.gather(1, c), sampling
+            )
+        )
+
+    assert together.tolist() == [alone(slice(i, i + 1)) for i in range(16)]

@@ -1,0 +1,213 @@
+"""How fast the engine is against a plain implementation, on this machine, in one run.
+
+First a gate: what is fast and wrong is not measured. Then the two take turns, ABBA, and what counts
+is the median of the rounds' ratios, so that a machine that is busy with something else does not
+decide. On one thread CPU time is measured, else the clock on the wall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks import speed_s1
+from benchmarks.speed_s1 import Case
+from tasks.beside import write_bytes
+
+BATCHES = (1, 8, 32, 128, 256)
+QUICK = (1, 32)
+CONTEXT = 200
+"""Places in a slot when decoding is measured: phones, prompt and half of a sentence."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Work a second (tokens), the best round's, of both; ratios over the rounds; of the engine's
+    lower bound on this machine (None: not known)."""
+
+    name: str
+    precision: str
+    batch: int
+    plain: float
+    engine: float
+    ratio: float
+    least: float
+    most: float
+
+
+def say(text: str) -> None:
+    """Progress, beside the table."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
+def clock() -> float:
+    """Seconds: of this process where one thread works, which a busy machine does not stretch."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """That a piece of work takes."""
+    begin = clock()
+    work()
+    return clock() - begin
+
+
+def measure(case: Case, rounds: int) -> Measured:
+    """A case in so many rounds of plain, engine, engine, plain, after one to warm up."""
+    case.plain()
+    case.engine()
+    plain, engine, ratios = [], [], []
+    for _ in range(rounds):
+        first = seconds(case.plain)
+        made = [seconds(case.engine), seconds(case.engine)]
+        theirs = [first, seconds(case.plain)]
+        plain += theirs
+        engine += made
+        ratios.append(sum(theirs) / sum(made))
+    return Measured(
+        case.name,
+        case.precision,
+        case.batch,
+        case.tokens / min(plain),
+        case.tokens / min(engine),
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+    )
+
+
+def gate(quick: bool) -> dict[str, object]:
+    """Whether it is right; AssertionError where it is not."""
+    s1, voice = speed_s1.network(), speed_s1.built_in()
+    worst = speed_s1.check_exact(s1, 3 if quick else 12)
+    say(f"S1 f32 against a forward pass without a cache: same tokens, logits within {worst:.1e}")
+    found: dict[str, object] = {"f32_largest_difference": worst}
+    for precision in speed_s1.PRECISIONS:
+        count = speed_s1.check_invariance(s1, precision, 6 if quick else 20)
+        count += speed_s1.check_invariance(voice, precision, 20)
+        say(f"S1 {precision}: {count} sentences, same tokens alone, in a batch, after refills")
+    for precision in ("bf16", "int8"):
+        for name, one in (("official sizes, random", s1), ("built-in voice", voice)):
+            many = speed_s1.sentences(one, 4, 12 if quick else 40)
+            made = speed_s1.effect(one, precision, many)
+            say(
+                f"S1 {precision}, {name}: likeliest token kept {made.agreement:.1%}, "
+                f"KL {made.divergence:.1e}, largest difference {made.largest:.2f} "
+                f"(logits deviate by {made.deviation:.2f})"
+            )
+            found[f"{precision}, {name}"] = asdict(made)
+    return found
+
+
+def cases(quick: bool) -> list[Callable[[], Case]]:
+    """What is measured, each built when its turn comes."""
+    s1 = speed_s1.network()
+    made: list[Callable[[], Case]] = []
+    for precision in speed_s1.PRECISIONS:
+        for batch in QUICK if quick else BATCHES:
+            made.append(
+                lambda b=batch, p=precision: speed_s1.decode_case(s1, b, CONTEXT, p)  # type: ignore[misc]
+            )
+        made.append(lambda p=precision: speed_s1.prefill_case(s1, 8, p))  # type: ignore[misc]
+        if not quick:
+            made.append(lambda p=precision: speed_s1.queue_case(s1, 8, p))  # type: ignore[misc]
+    return made
+
+
+def describe() -> dict[str, object]:
+    """The machine and its libraries."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def table(found: list[Measured]) -> list[str]:
+    """Lines of Markdown."""
+    lines = [
+        "| S1 | precision | batch | plain, tokens/s | engine, tokens/s | ratio (least to most) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in found:
+        lines.append(
+            f"| {one.name} | {one.precision} | {one.batch} | {one.plain:.0f} | {one.engine:.0f} "
+            f"| **{one.ratio:.2f}** ({one.least:.2f} to {one.most:.2f}) |"
+        )
+    return lines
+
+
+def plot(found: list[Measured], path: Path) -> None:
+    """Decoding speed over the batch size, one line a precision."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    decoding = [one for one in found if one.name == "decode"]
+    for precision in dict.fromkeys(one.precision for one in decoding):
+        line = [one for one in decoding if one.precision == precision]
+        axes.plot([one.batch for one in line], [one.engine for one in line], "o-", label=precision)
+    exact = [one for one in decoding if one.precision == "f32"]
+    batches, plain = [one.batch for one in exact], [one.plain for one in exact]
+    axes.plot(batches, plain, "o--", color="grey", label="plain")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(batches, [str(batch) for batch in batches])
+    axes.set(xlabel="sentences at once", ylabel="S1, tokens/s", ylim=(0, None))
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark; 0 when it measured, 1 where the gate is shut."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="S1's ratios on a CPU, in a few minutes")
+    add("--rounds", type=int, default=5, metavar="N", help="ABBA rounds (default: 5)")
+    add("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    add("--out", type=Path, metavar="DIR", help="write speed.json, speed.md and speed.png there")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    with torch.inference_mode():
+        try:
+            checked = gate(options.quick)
+        except AssertionError as error:
+            print(f"benchmarks.speed: {error}", file=sys.stderr)
+            return 1
+        found: list[Measured] = []
+        for build in cases(options.quick):
+            found.append(measure(build(), options.rounds))
+            say(table(found)[-1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    record = {
+        "machine": describe(),
+        "gate": checked,
+        "measured": [asdict(one) for one in found],
+        "peak_gigabytes": round(peak, 2),
+    }
+    print("\n".join(table(found)))
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_bytes(options.out / "speed.json", (json.dumps(record, indent=1) + "\n").encode())
+        write_bytes(options.out / "speed.md", ("\n".join(table(found)) + "\n").encode())
+        plot(found, options.out / "speed.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
