@@ -206,7 +206,7 @@ class CloneWork:
         _write_json(self._file("tuned.json"), record)
 
     def measure(self) -> None:
-        """Speaks a few sentences before and after tuning, and judges them; where tuning has cost
+        """Speaks twenty sentences before and after tuning, and judges them; where tuning has cost
         words, also with less of it."""
         self._progress.stage("Comparing before and after")
         judge, embed = speaker_judge(self._engine)
