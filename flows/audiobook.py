@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from configs.settings import Settings
+from flows.calibration import calibrate_once
 from flows.delivery import AssembledChapter, Delivered
 from flows.embedded import EmbeddedApi
 from flows.orders import Order
 from flows.progress import RunProgress
 from flows.work import Work, check_folder, plan_book, remembered_speed
+from tasks.engines import BUILT_IN
 
 if TYPE_CHECKING:
     from model.speaking import VoiceEngine
+
+LONG_BOOK = 1000
+"""Utterances (more than an hour of speech), for which a calibration pays."""
 
 
 def make_audiobook(
@@ -33,6 +38,8 @@ def make_audiobook(
         try:
             plan = plan_book(order, progress)
             check_folder(order.out)
+            if order.model is BUILT_IN and sum(map(len, plan.chapters.values())) >= LONG_BOOK:
+                calibrate_once(settings, progress)
             progress.stage("Loading the voice model")
             work = Work(order, plan, load_engine(settings), progress)
             progress.stage("Starting Prefect")

@@ -15,6 +15,7 @@ from configs.errors import UsageError, UserError
 from flows.audiobook_cli import audiobook, plan
 from flows.cast_cli import cast
 from flows.clone_cli import clone
+from flows.doctor_cli import doctor
 from flows.dub_cli import dub
 from flows.inspect_cli import inspect
 from flows.models_cli import models_app
@@ -189,6 +190,7 @@ app.command(rich_help_panel="Make")(clone)
 app.command(rich_help_panel="Make")(redo)
 app.command(rich_help_panel="Keep")(say_as)
 app.command(rich_help_panel="Keep")(cast)
+app.command(rich_help_panel="Keep")(doctor)
 
 
 @voices_app.command("add")

@@ -22,6 +22,7 @@ from storage.library import Library
 from storage.objects import ObjectStore
 from storage.runs import Run, Runs
 from tasks.batches import make_batches
+from tasks.calibration import unit_size
 from tasks.dub_cast import cast_subtitles, load_dub_cast, write_cast
 from tasks.dub_fit import choose_speed, cue_rooms, line_room, measure_piece, place
 from tasks.dub_plan import plan_dub
@@ -207,7 +208,7 @@ class DubWork:
         self.reused = len(plan.lines) - len(missing)
         # The same words in the same voice are said once.
         phones = [len(line.utterance.phones) for line in plan.lines]
-        self.batches = make_batches(missing, phones.__getitem__, order.settings.batch_size)
+        self.batches = make_batches(missing, phones.__getitem__, unit_size(order.settings))
         progress.expect(sum(phones), sum(phones[number] for number in missing))
         self._ways = {name: self._way(name) for name in {self._voice_of(one) for one in missing}}
         self._id = self._run_id()

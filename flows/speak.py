@@ -20,6 +20,7 @@ from storage.objects import ObjectStore
 from tasks.assemble import assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import write_bytes
+from tasks.calibration import unit_size
 from tasks.engines import tuned_engine
 from tasks.gate import Gate
 from tasks.hearing import hear
@@ -104,7 +105,7 @@ def speak(
         progress.stage("Speaking")
         gate = Gate(engine, heard.samples, settings.whisper, settings.hear_all, reading)
         reference = engine.reference(heard.samples, heard.prompt)
-        for batch in make_batches(missing, lambda line: len(line.phones), settings.batch_size):
+        for batch in make_batches(missing, lambda line: len(line.phones), unit_size(settings)):
             failures |= render_takes(
                 batch,
                 engine,

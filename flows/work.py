@@ -26,6 +26,7 @@ from storage.runs import Run, Runs
 from tasks.assemble import ChapterAudio, Span, assemble_chapter
 from tasks.batches import make_batches
 from tasks.beside import disk_error
+from tasks.calibration import chosen, unit_size
 from tasks.casting import load_cast
 from tasks.changes import count_reasons, find_changes
 from tasks.credits import credit_chapters
@@ -158,7 +159,7 @@ class Work:
         self._record("running")
         self._reused = len(lines) - len(missing)
         self.batches = make_batches(
-            missing, lambda line: len(line.phones), order.settings.batch_size
+            missing, lambda line: len(line.phones), unit_size(order.settings)
         )
         self._waiting = self._missing_by_chapter(self._missing)
         phones = sum(len(line.phones) for line in lines.values())
@@ -358,14 +359,19 @@ def chapter_audio(path: Path, facts: dict[str, Any]) -> ChapterAudio:
 
 def builtin_engine(settings: Settings) -> "VoiceEngine":
     """The voice model that the project carries."""
-    return load_engine(BUILT_IN, settings.threads, settings.precision)
+    return engine_of(BUILT_IN)(settings)
 
 
 def engine_of(model: ChosenModel) -> Callable[[Settings], "VoiceEngine"]:
-    """What loads the engine of a model."""
-    if model is BUILT_IN:
-        return builtin_engine
-    return lambda settings: load_engine(model, settings.threads, settings.precision)
+    """What loads the engine of a model, as fast as this machine was found to make it."""
+
+    def load(settings: Settings) -> "VoiceEngine":
+        best = chosen(settings)
+        # Of official models nobody has heard what less precision does.
+        precision = settings.precision if model.official else best.precision
+        return load_engine(model, best.threads, precision, best.slots)
+
+    return load
 
 
 def check_folder(folder: Path) -> None:

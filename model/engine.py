@@ -26,7 +26,7 @@ from model import recogniser
 from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_times
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
-from model.decode import Sentence, decode, longest_repetition, token_bound
+from model.decode import SLOTS, Sentence, decode, longest_repetition, token_bound
 from model.overlap import collect, overlapped, single_threaded
 from model.precision import Precision, fastest_precision, lower_transformer
 from model.pronunciation import UNHEARD, judge
@@ -81,9 +81,12 @@ class Engine:
 
     hearing = Hearing(longest_seconds=12.0, several=True, prompt="unused")
 
-    def __init__(self, model: VoiceModel, precision: Precision = "f32") -> None:
+    def __init__(
+        self, model: VoiceModel, precision: Precision = "f32", slots: int = SLOTS
+    ) -> None:
         self._model = model
         self._precision: Precision = precision
+        self._slots = slots
         self._cfm = model.s2.cfm
         if precision == "bf16":
             self._cfm = copy.deepcopy(model.s2.cfm)  # the model's own is tuned, too
@@ -100,12 +103,14 @@ class Engine:
         directory: Path | None = None,
         threads: int | None = None,
         precision: Precision | None = None,
+        slots: int = SLOTS,
     ) -> Engine:
         """The voice model in a folder, by default the built-in one, in this machine's fastest
-        precision unless one is given; UserError if it can't load."""
+        precision unless one is given; UserError if it can't load. S1 decodes in so many `slots`,
+        which changes no result."""
         if threads:
             torch.set_num_threads(threads)
-        return cls(load_model(directory or PRETRAINED), precision or fastest_precision())
+        return cls(load_model(directory or PRETRAINED), precision or fastest_precision(), slots)
 
     @classmethod
     def debug(cls, seed: int = 0) -> Engine:
@@ -119,7 +124,7 @@ class Engine:
         """
         from model.tuning import apply_tuning
 
-        return Engine(apply_tuning(self._model, tensors), self._precision)
+        return Engine(apply_tuning(self._model, tensors), self._precision, self._slots)
 
     @torch.inference_mode()
     def voice_vector(self, sample: Sample) -> np.ndarray:
@@ -226,7 +231,7 @@ class Engine:
     ) -> Iterator[tuple[int, Semantics]]:
         """What S1 says to each request, by its index, as it ends."""
         sentences = [_sentence(self._spoken(request)) for request in requests]
-        for index, tokens, complete in decode(self._model.s1, sentences, sampling):
+        for index, tokens, complete in decode(self._model.s1, sentences, sampling, self._slots):
             yield index, Semantics(tokens, complete)
 
     def _sounder(

@@ -90,17 +90,21 @@ def language_of(tag: str) -> str:
 
 
 def load_engine(
-    model: ChosenModel, threads: int | None, precision: "Precision | None" = None
+    model: ChosenModel,
+    threads: int | None,
+    precision: "Precision | None" = None,
+    slots: int | None = None,
 ) -> "VoiceEngine":
     """Loads a model; UserError where it is damaged.
 
     Without a precision, the built-in voice takes the one that is fastest here, which does not harm
-    it (docs/speed.md); official models stay in f32.
+    it (docs/speed.md); official models stay in f32. `slots`: how many sentences S1 of the built-in
+    voice decodes at once, which changes no result.
     """
-    from model.engine import Engine
+    from model.engine import SLOTS, Engine
 
     if not model.official or model.folder is None:
-        return Engine.load(model.folder, threads, precision)
+        return Engine.load(model.folder, threads, precision, slots or SLOTS)
     from model.official_engine import OfficialEngine
 
     return OfficialEngine.load(model.folder, threads, precision or "f32")
