@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,27 +23,25 @@ from storage.objects import ObjectStore
 from storage.runs import Run, Runs
 from tasks.batches import make_batches
 from tasks.dub_cast import cast_subtitles, load_dub_cast, write_cast
-from tasks.dub_fit import choose_speed, cue_rooms, line_room, measure_piece, place
+from tasks.dub_fit import cue_rooms, line_room, measure_piece, place
 from tasks.dub_plan import plan_dub
 from tasks.dub_takes import (
     ChosenLine,
-    SaidLine,
+    FittedLine,
+    Fitting,
     candidate_key,
-    chosen_line,
-    expected_seconds,
-    load_candidate,
-    make_candidates,
-    render_chosen,
+    choose_candidate,
+    render_fitted,
     said_line,
     spoken_as,
 )
 from tasks.dub_types import DubCast, DubLine, Placement, Subtitles
 from tasks.dub_video import Video, probe
 from tasks.engines import BUILT_IN, ChosenModel, check_language, tuned_engine
-from tasks.gate import Gate
 from tasks.hearing import Heard, hear
 from tasks.lexicon import find_lexicon
 from tasks.read_subtitles import read_subtitles
+from tasks.render import Way, find_way
 from tasks.report import Run as RunReport
 from tasks.split_back import split_take
 from tasks.stretch import fitted_piece
@@ -57,8 +55,6 @@ if TYPE_CHECKING:
 CAST_FILE = "cast.yaml"
 DEFAULT_VOICE = ""  # of speakers that the cast gives no voice of their own
 _HEAD = 4096  # bytes; whether they may be text tells subtitle files from videos
-# A line that fits its subtitles at such a speed needs no second candidate.
-_COMFORT = (0.97, 1.06)
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +188,9 @@ class DubWork:
         self.started = time.time()
         self._store = ObjectStore(order.settings.store_url)
         self._sampling = Sampling(**order.presets.voice.model_dump())
+        self._fitting = Fitting(order.mode, order.candidates)
         self._failures: dict[str, str] = {}  # by the key of what is said
+        self._tried: set[str] = set()  # keys of what was said or could not be
         self._choices: dict[int, ChosenLine] = {}  # by the number of the line
         progress.stage("Listening to the voice samples")
         self.speakers = {
@@ -202,7 +200,7 @@ class DubWork:
         self.sample_rate = engine.sample_rate
         self._cues = {cue.index: cue for cue in plan.subtitles.cues}
         self._rooms = cue_rooms(plan.subtitles.cues, order.mode, plan.samples)
-        self._said = [self._said_line(line) for line in plan.lines]
+        self._lines = [self._fitted_line(line) for line in plan.lines]
         missing = [number for number in range(len(plan.lines)) if self._missing(number)]
         self.reused = len(plan.lines) - len(missing)
         # The same words in the same voice are said once.
@@ -225,7 +223,28 @@ class DubWork:
         for number in self.batches[batch]:
             by_voice.setdefault(self._voice_of(number), []).append(number)
         for voice, numbers in by_voice.items():
-            self._render(voice, numbers)
+            waiting: dict[str, list[int]] = {}
+            for number in numbers:
+                waiting.setdefault(self._lines[number].key, []).append(number)
+
+            def on_take(line: ChosenLine, take: Take, waiting: dict[str, list[int]] = waiting) -> None:
+                self.made += 1
+                self._advance(waiting.pop(line.said, ()))
+
+            lines = [self._lines[number] for number in numbers]
+            way = self._ways[voice]
+            failures = render_fitted(
+                lines, way, self._fitting, self._sampling, self._store, on_take
+            )
+            self.settle([line.key for line in lines], failures)
+            for others in waiting.values():
+                self._advance(others)
+
+    def settle(self, keys: Sequence[str], failures: Mapping[str, str]) -> None:
+        """From now on, the lines of these keys are what is stored of them; `failures` says why some
+        can't be spoken."""
+        self._tried.update(keys)
+        self._failures.update(failures)
 
     def spoken_lines(self) -> list[SpokenLine]:
         """How each line came to be spoken, in their order."""
@@ -293,88 +312,24 @@ class DubWork:
             remember_speed(self.order.settings, self.progress.pace.measured)
         self._record("finished")
 
-    def _render(self, voice: str, numbers: Sequence[int]) -> None:
-        """Says the lines once, those that don't fit their subtitles several times more, and makes
-        sound of what fits best."""
-        engine = self.speakers[voice].engine
-        reference, gate = self._ways[voice]
-        for first, last in ((0, 1), (1, self.order.candidates)):
-            wanted = {
-                (self._said[number], candidate): None
-                for number in numbers
-                if self._choice(number) is None
-                for candidate in range(first, last)
-                if load_candidate(self._store, self._said[number].key, candidate) is None
-            }
-            failures = make_candidates(list(wanted), engine, reference, self._sampling, self._store)
-            self._failures |= failures
-        # What could be said at all counts, though the engine may have refused to say it again.
-        chosen = {number: self._choice(number, final=True) for number in numbers}
-        lines = {line.key: line for line in chosen.values() if line is not None}
-        missing = [lines[key] for key in self._store.missing(lines)]
-        waiting: dict[str, list[int]] = {}
-        for number, line in chosen.items():
-            waiting.setdefault(line.key if line else "", []).append(number)
-
-        def on_take(line: ChosenLine, take: Take) -> None:
-            self.made += 1
-            self._advance(waiting.pop(line.key))
-
-        failures = render_chosen(
-            missing, engine, reference, self._sampling, self._store, on_take, gate
-        )
-        for line in missing:
-            if line.key in failures:
-                self._failures[line.said] = failures[line.key]
-        for others in waiting.values():
-            self._advance(others)
-
     def _advance(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             self.progress.advance(len(self.plan.lines[number].utterance.phones))
 
-    def _choice(self, number: int, final: bool = False) -> ChosenLine | None:
+    def _choice(self, number: int) -> ChosenLine | None:
         """Which candidate of a line sounds at which speed; None while some are missing that are
-        needed to tell, or, in the end, where there is none.
-
-        It hangs on the line's own words and times alone, so that other lines may change.
-        """
-        if number in self._choices:
-            return self._choices[number]
-        line, said = self.plan.lines[number], self._said[number]
-        final = final or said.key in self._failures
-        room = line_room(line.parts, self._cues, self._rooms)
-        engine = self.speakers[self._voice_of(number)].engine
-        found: dict[int, float] = {}
-        broken: dict[int, float] = {}
-        for candidate in range(self.order.candidates):
-            semantics = load_candidate(self._store, said.key, candidate)
-            if semantics is None:
-                if final:
-                    continue
+        needed to tell, or, where it was tried, there is none."""
+        if number not in self._choices:
+            line = self._lines[number]
+            engine = self.speakers[self._voice_of(number)].engine
+            tried = line.key in self._tried
+            choice = choose_candidate(
+                line, self._fitting, self._sampling, engine, self._store, final=tried
+            )
+            if choice is None:
                 return None
-            seconds = expected_seconds(engine, said, semantics)
-            (found if semantics.complete else broken)[candidate] = seconds
-            if candidate == 0 and semantics.complete:
-                choice = choose_speed([seconds], room, self.order.mode)
-                fits = seconds / choice.speed <= room.most
-                # In mode "free" the first one is taken, whatever its length.
-                free = self.order.mode == "free"
-                if free or (fits and _COMFORT[0] <= choice.speed <= _COMFORT[1]):
-                    break
-        found = found or broken
-        if not found:
-            return None
-        choice = choose_speed(list(found.values()), room, self.order.mode)
-        chosen = chosen_line(
-            said,
-            list(found)[choice.candidate],
-            choice.speed,
-            self._sampling,
-            fits=self.order.mode != "free",
-        )
-        self._choices[number] = chosen
-        return chosen
+            self._choices[number] = choice
+        return self._choices[number]
 
     def _missing(self, number: int) -> bool:
         chosen = self._choice(number)
@@ -383,7 +338,7 @@ class DubWork:
     def _take(self, number: int) -> Take | None:
         """A line's take; None where there is none because the engine can't speak it."""
         chosen = self._choice(number)
-        if chosen is None or self._said[number].key in self._failures:
+        if chosen is None or self._lines[number].key in self._failures:
             return None
         data = self._store.get(chosen.key)
         if data is None:
@@ -403,31 +358,32 @@ class DubWork:
     def _spoken_line(self, number: int) -> SpokenLine:
         line, chosen, take = self.plan.lines[number], self._choice(number), self._take(number)
         if chosen is None or take is None:
-            why = self._failures.get(self._said[number].key, "the engine says nothing")
+            why = self._failures.get(self._lines[number].key, "the engine says nothing")
             return SpokenLine(line, "", 0, 1.0, "", f"not spoken, {why}")
         candidate, speed = self._spoken_as(number, take)
         return SpokenLine(line, chosen.key, candidate, speed, take.verdict, take.problem)
 
-    def _said_line(self, line: DubLine) -> SaidLine:
+    def _fitted_line(self, line: DubLine) -> FittedLine:
         speaker = self.speakers[line.speaker if line.speaker in self.speakers else DEFAULT_VOICE]
-        return said_line(
+        said = said_line(
             line.utterance,
             speaker.heard.content_hash,
             speaker.engine.content_hash,
             self._sampling,
             self.order.seed,
         )
+        room = line_room(line.parts, self._cues, self._rooms)
+        facts = said.key, said.phones, said.characters, said.language
+        return FittedLine(*facts, shown=room.shown, most=room.most)
 
     def _voice_of(self, number: int) -> str:
         speaker = self.plan.lines[number].speaker
         return speaker if speaker in self.speakers else DEFAULT_VOICE
 
-    def _way(self, voice: str) -> tuple[Any, Gate]:
-        """The reference of a voice, and the gate that the takes must pass."""
+    def _way(self, voice: str) -> Way:
         own, settings = self.speakers[voice], self.order.settings
         reading = self.order.model.reading
-        gate = Gate(own.engine, own.heard.samples, settings.whisper, settings.hear_all, reading)
-        return own.engine.reference(own.heard.samples, own.heard.prompt), gate
+        return find_way(own.engine, own.heard, settings.whisper, settings.hear_all, reading)
 
     def _run_id(self) -> str:
         return content_key(
@@ -444,7 +400,7 @@ class DubWork:
         chosen = [self._choice(number) for number in range(len(self.plan.lines))]
         candidates = [
             candidate_key(line.key, candidate)
-            for line in self._said
+            for line in self._lines
             for candidate in range(self.order.candidates)
         ]
         takes = [line.key for line in chosen if line is not None]
