@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -16,6 +16,7 @@ from configs.errors import UsageError, UserError
 from configs.presets import DubMode, DubPresets
 from configs.settings import Settings
 from flows.progress import RunProgress
+from flows.script import find_speaker
 from flows.work import FEWEST_MEASURED, LANGUAGE, remember_speed
 from storage.keys import content_key, hash_bytes
 from storage.library import Library
@@ -37,9 +38,9 @@ from tasks.dub_takes import (
 )
 from tasks.dub_types import DubCast, DubLine, Placement, Subtitles
 from tasks.dub_video import Video, probe
-from tasks.engines import BUILT_IN, ChosenModel, check_language, tuned_engine
-from tasks.hearing import Heard, hear
+from tasks.engines import BUILT_IN, ChosenModel, check_language
 from tasks.lexicon import find_lexicon
+from tasks.manifest import Part
 from tasks.read_subtitles import read_subtitles
 from tasks.render import Way, find_way
 from tasks.report import Run as RunReport
@@ -101,14 +102,6 @@ class DubPlan:
     def samples(self) -> int | None:
         """How long the video is on the grid; None without one."""
         return self.video.samples if self.video else None
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """A voice, and the engine that speaks it (with what was tuned for the voice)."""
-
-    engine: "VoiceEngine"
-    heard: Heard
 
 
 @dataclass(frozen=True)
@@ -184,29 +177,30 @@ class DubWork:
         self.plan = plan
         self.order = order
         self.progress = progress
-        self.made = 0
         self.started = time.time()
         self._store = ObjectStore(order.settings.store_url)
         self._sampling = Sampling(**order.presets.voice.model_dump())
-        self._fitting = Fitting(order.mode, order.candidates)
+        self.fitting = Fitting(order.mode, order.candidates)
         self._failures: dict[str, str] = {}  # by the key of what is said
         self._tried: set[str] = set()  # keys of what was said or could not be
         self._choices: dict[int, ChosenLine] = {}  # by the number of the line
         progress.stage("Listening to the voice samples")
         self.speakers = {
-            name: _speaker(engine, voices, plan.language, order.settings.whisper)
+            name: find_speaker(engine, voices, plan.language, order.settings.whisper)
             for name, voices in plan.voices.items()
         }
         self.sample_rate = engine.sample_rate
         self._cues = {cue.index: cue for cue in plan.subtitles.cues}
         self._rooms = cue_rooms(plan.subtitles.cues, order.mode, plan.samples)
         self._lines = [self._fitted_line(line) for line in plan.lines]
+        self._numbers: dict[str, list[int]] = {}  # of the lines that say the same in one voice
+        for number, line in enumerate(self._lines):
+            self._numbers.setdefault(line.key, []).append(number)
         missing = [number for number in range(len(plan.lines)) if self._missing(number)]
         self.reused = len(plan.lines) - len(missing)
-        # The same words in the same voice are said once.
-        phones = [len(line.utterance.phones) for line in plan.lines]
-        self.batches = make_batches(missing, phones.__getitem__, order.settings.batch_size)
-        progress.expect(sum(phones), sum(phones[number] for number in missing))
+        self.missing = list(dict.fromkeys(self._lines[number].key for number in missing))
+        self.batches = self.split(self.missing)
+        progress.expect(self.units(self._numbers), self.units(self.missing))
         self._ways = {name: self._way(name) for name in {self._voice_of(one) for one in missing}}
         self._id = self._run_id()
         self._record("running")
@@ -216,35 +210,79 @@ class DubWork:
     def title(self) -> str:
         return (self.plan.video.path if self.plan.video else self.order.subtitles).stem
 
+    @property
+    def made(self) -> int:
+        """How many lines this run has spoken so far."""
+        return len(self._tried - self._failures.keys())
+
     def render(self, batch: int) -> None:
         """Speaks the lines of a batch, each the moment that it is done kept for good."""
         self.progress.stage("Speaking")
-        by_voice: dict[str, list[int]] = {}
-        for number in self.batches[batch]:
-            by_voice.setdefault(self._voice_of(number), []).append(number)
-        for voice, numbers in by_voice.items():
-            waiting: dict[str, list[int]] = {}
-            for number in numbers:
-                waiting.setdefault(self._lines[number].key, []).append(number)
+        waiting = set(self.batches[batch])
 
-            def on_take(line: ChosenLine, take: Take, waiting: dict[str, list[int]] = waiting) -> None:
-                self.made += 1
-                self._advance(waiting.pop(line.said, ()))
+        def on_take(line: ChosenLine, take: Take) -> None:
+            if line.said in waiting:
+                waiting.remove(line.said)
+                self.progress.advance(self.units([line.said]))
 
-            lines = [self._lines[number] for number in numbers]
-            way = self._ways[voice]
-            failures = render_fitted(
-                lines, way, self._fitting, self._sampling, self._store, on_take
+        failures: dict[str, str] = {}
+        for part in self.parts(self.batches[batch]):
+            failures |= render_fitted(
+                part.lines,
+                self._ways[part.voice],
+                self.fitting,
+                part.sampling,
+                self._store,
+                on_take,
             )
-            self.settle([line.key for line in lines], failures)
-            for others in waiting.values():
-                self._advance(others)
+        self.progress.advance(self.units(waiting))
+        self.settle(self.batches[batch], failures)
 
-    def settle(self, keys: Sequence[str], failures: Mapping[str, str]) -> None:
+    def split(self, keys: Sequence[str]) -> list[list[str]]:
+        """Batches of lines, by their keys."""
+        return make_batches(keys, lambda key: self.units([key]), self.order.settings.batch_size)
+
+    def parts(self, keys: Iterable[str]) -> tuple[Part[FittedLine], ...]:
+        """What is to be spoken in which voice, for the lines of a batch."""
+        by_voice: dict[str, list[FittedLine]] = {}
+        for key in keys:
+            for number in self._numbers[key]:
+                by_voice.setdefault(self._voice_of(number), []).append(self._lines[number])
+        return tuple(Part(voice, self._sampling, tuple(lines)) for voice, lines in by_voice.items())
+
+    def units(self, keys: Iterable[str]) -> int:
+        """How much work lines are: their phones."""
+        return sum(len(self._lines[self._numbers[key][0]].phones) for key in keys)
+
+    def settle(self, keys: Iterable[str], failures: Mapping[str, str]) -> list[int]:
         """From now on, the lines of these keys are what is stored of them; `failures` says why some
-        can't be spoken."""
+        can't be spoken. Returns nothing: a dub is put together at the end."""
         self._tried.update(keys)
         self._failures.update(failures)
+        return []
+
+    def again(self) -> list[str]:
+        """Looks once more which lines lack something, though they are settled -> their keys."""
+        missing = [
+            line.key
+            for number, line in enumerate(self._lines)
+            if line.key not in self._failures and self._missing(number)
+        ]
+        return list(dict.fromkeys(missing))
+
+    def ready_chapters(self) -> list[int]:
+        return []
+
+    def keys(self) -> list[str]:
+        """The keys of all that is stored of the dub, as far as it is known which."""
+        chosen = [self._choice(number) for number in range(len(self.plan.lines))]
+        candidates = [
+            candidate_key(line.key, candidate)
+            for line in self._lines
+            for candidate in range(self.order.candidates)
+        ]
+        takes = [line.key for line in chosen if line is not None]
+        return list(dict.fromkeys([*takes, *candidates]))
 
     def spoken_lines(self) -> list[SpokenLine]:
         """How each line came to be spoken, in their order."""
@@ -312,10 +350,6 @@ class DubWork:
             remember_speed(self.order.settings, self.progress.pace.measured)
         self._record("finished")
 
-    def _advance(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            self.progress.advance(len(self.plan.lines[number].utterance.phones))
-
     def _choice(self, number: int) -> ChosenLine | None:
         """Which candidate of a line sounds at which speed; None while some are missing that are
         needed to tell, or, where it was tried, there is none."""
@@ -324,7 +358,7 @@ class DubWork:
             engine = self.speakers[self._voice_of(number)].engine
             tried = line.key in self._tried
             choice = choose_candidate(
-                line, self._fitting, self._sampling, engine, self._store, final=tried
+                line, self.fitting, self._sampling, engine, self._store, final=tried
             )
             if choice is None:
                 return None
@@ -397,13 +431,6 @@ class DubWork:
         )
 
     def _record(self, state: str) -> None:
-        chosen = [self._choice(number) for number in range(len(self.plan.lines))]
-        candidates = [
-            candidate_key(line.key, candidate)
-            for line in self._lines
-            for candidate in range(self.order.candidates)
-        ]
-        takes = [line.key for line in chosen if line is not None]
         Runs(self.order.settings.runs).put(
             Run(
                 id=self._id,
@@ -413,13 +440,6 @@ class DubWork:
                 out=str(self.order.out.absolute()),
                 state=state,
                 started=self.started,
-                takes=tuple(dict.fromkeys([*takes, *candidates])),
+                takes=tuple(self.keys()),
             )
         )
-
-
-def _speaker(
-    engine: "VoiceEngine", voices: Sequence[Voice], language: str, whisper: str
-) -> Speaker:
-    tuned = tuned_engine(engine, voices)
-    return Speaker(tuned, hear(voices, tuned.hearing, language, whisper))
