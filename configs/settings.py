@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from configs.errors import UsageError
@@ -24,6 +24,10 @@ class Settings(BaseSettings):
         description="folder of voices, takes, run records and logs; XDG data folder by default",
     )
     store: str = Field(default="", description="store of takes: folder or fsspec URL; home/store")
+    queue: SecretStr = Field(
+        default=SecretStr(""), description="the pool's queue: postgresql://user:password@host/name"
+    )
+    pool: str = Field(default="gpus", description="the workers that jobs are for and work is from")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores by default")
     batch_size: int = Field(default=64, ge=1, le=512, description="utterances in one unit of work")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
