@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
@@ -62,6 +63,33 @@ class Place:
                 log.warning("the store %s: %s; trying again", self.url, _first_line(error))
                 time.sleep(pause)
                 pause = min(2 * pause, 5.0)
+
+    def find(self, top: str) -> dict[str, dict[str, Any]]:
+        """All files below a path of the file system and what is known of them, by their paths."""
+
+        def find() -> dict[str, dict[str, Any]]:
+            try:
+                found: dict[str, dict[str, Any]] = self.fs.find(top, detail=True)
+            except FileNotFoundError:
+                return {}
+            return found
+
+        return self.patiently(find)
+
+    def write(self, path: str, data: bytes | Path) -> None:
+        """Stores bytes, or a file's content, on a network; a missing bucket is made."""
+
+        def write() -> None:
+            if isinstance(data, Path):
+                self.fs.put_file(str(data), path)
+            else:
+                self.fs.pipe_file(path, data)
+
+        try:
+            self.patiently(write)
+        except FileNotFoundError:
+            self.patiently(lambda: self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True))
+            self.patiently(write)
 
 
 def open_place(url: str, patience: float = PATIENCE_SECONDS) -> Place:
