@@ -209,7 +209,7 @@ class Campaign:
 
     def _fetched(self, job: str) -> Path:
         out = self.folder / "out" / job
-        folder = Folder(f"{self.topology.store_url}/jobs/{job}/out")
+        folder = Folder(f"{self.topology.store_url}/pool/jobs/{job}/out")
         for name in folder.names():
             folder.fetch(name, out / name)
         return out

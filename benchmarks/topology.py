@@ -91,7 +91,7 @@ class Topology:
 
     @property
     def store_url(self) -> str:
-        return f"s3://{BUCKET}/pool"
+        return f"s3://{BUCKET}"
 
     @property
     def api_url(self) -> str:
