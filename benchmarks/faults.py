@@ -203,7 +203,8 @@ class Campaign:
             outcome.lost += self._lost(job)
             outcome.different_files += different(alone, self._fetched(job), prefix=book.stem)
             outcome.lines += self.lines
-        seeds = Counter(line.split()[2] for line in self.spoken.read_text().splitlines())
+        said = (line.split() for line in self.spoken.read_text().splitlines())
+        seeds = Counter(words[3] for words in said if words[0] == "line")
         outcome.doubled = sum(count - 1 for count in seeds.values())
         outcome.secrets_in = leaks(self.topology)
 

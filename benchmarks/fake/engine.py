@@ -2,8 +2,10 @@
 
 It hums for as long as the text would take to say, the same sound for the same request, and takes
 `FAKE_RTF` times as long for it (a sleep, as if a GPU were at work). Words of `FAKE_DEADLY` (phones)
-kill the process that speaks them, those of `FAKE_STUCK` stop it for ever. What it speaks is
-written, line by line, into `FAKE_LOG` if there is one.
+kill the process that speaks them, those of `FAKE_STUCK` stop it for ever.
+
+What it does is written into `FAKE_LOG` if there is one: `line TIME PID SEED SECONDS` for each line
+(the seconds that the model took), `call BEGIN END PID LINES` for each time that it was called.
 """
 
 import hashlib
@@ -81,14 +83,17 @@ class Engine:
         sampling: Sampling,
         on_done: Callable[[int, Rendering], None] | None = None,
     ) -> list[Rendering]:
-        made = []
+        made: list[Rendering] = []
+        began = time.time()
         for number, (request, said) in enumerate(zip(requests, semantics, strict=True)):
             _misbehave(request)
-            time.sleep(float(os.environ.get("FAKE_RTF", "0.02")) * self.seconds_of(request, said))
+            seconds = float(os.environ.get("FAKE_RTF", "0.02")) * self.seconds_of(request, said)
+            time.sleep(seconds)
             made.append(Rendering(self._hum(request, said), said.tokens, said.complete))
-            _log(request)
+            _log(f"line {time.time():.3f} {os.getpid()} {request.seed} {seconds:.4f}")
             if on_done:
                 on_done(number, made[-1])
+        _log(f"call {began:.3f} {time.time():.3f} {os.getpid()} {len(requests)}")
         return made
 
     def seconds_of(self, request: Request, semantics: Semantics, speed: float = 1.0) -> float:
@@ -110,8 +115,7 @@ def _misbehave(request: Request) -> None:
         time.sleep(1e6)
 
 
-def _log(request: Request) -> None:
+def _log(text: str) -> None:
     if path := os.environ.get("FAKE_LOG"):
-        line = f"{time.time():.3f} {os.getpid()} {request.seed}\n"
         with Path(path).open("a") as file:  # short appends are whole
-            file.write(line)
+            file.write(text + "\n")
