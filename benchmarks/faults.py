@@ -34,6 +34,7 @@ FAKE = ROOT / "benchmarks" / "fake"
 COMPARED = (".m4b", ".srt", ".vtt")  # the report tells times of the run
 WORDS = (8, 16)  # in a sentence
 CHAPTER_LINES = 50
+BATCH_LINES = 16
 WORKERS = ("worker-1", "worker-2")
 OUTAGE_SECONDS = 60.0
 FULL_SECONDS = 20.0
@@ -62,6 +63,7 @@ class Outcome:
     lines: int = 0
     lost: int = 0
     doubled: int = 0
+    most_doubled: int = 0  # lines of the batches that were in the hands of workers that died
     different_files: list[str] = field(default_factory=list)
     secrets_in: list[str] = field(default_factory=list)
     wall_seconds: float = 0.0
@@ -90,7 +92,7 @@ class Campaign:
             "FAKE_LOG": str(self.spoken),
             "FAKE_RTF": str(rtf),
             "PYTHONPATH": f"{FAKE}{os.pathsep}{ROOT}",
-            "VOXLOOM_BATCH_SIZE": "16",
+            "VOXLOOM_BATCH_SIZE": str(BATCH_LINES),
         }
         self.topology = Topology(self.folder / "pool", workers=WORKERS, environment=fake)
         self._began = 0.0
@@ -205,6 +207,9 @@ class Campaign:
             outcome.lines += self.lines
         said = (line.split() for line in self.spoken.read_text().splitlines())
         seeds = Counter(words[3] for words in said if words[0] == "line")
+        outcome.most_doubled = BATCH_LINES * sum(
+            AT_RISK.get(fault.kind, 0) for fault in outcome.faults
+        )
         outcome.doubled = sum(count - 1 for count in seeds.values())
         outcome.secrets_in = leaks(self.topology)
 
@@ -245,6 +250,7 @@ FAULTS: dict[str, Callable[[Campaign], None]] = {
     "the store's disk is full": Campaign.fill_disk,
 }
 KINDS = list(FAULTS)
+AT_RISK = {"a worker": 1, "both workers": 2, "a worker hangs": 1}  # batches in flight
 
 
 def write_book(path: Path, random: random.Random, lines: int) -> None:

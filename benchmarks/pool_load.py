@@ -17,6 +17,7 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -128,7 +129,7 @@ def shares(spoken: Path) -> tuple[float, float, dict[str, float], dict[str, floa
         wall = spans[-1][1] - spans[0][0]
         worked[pid] = round(sum(end - begin for begin, end in spans) / wall, 4)
         modelled[pid] = round(slept[pid] / wall, 4)
-        gaps = (after[0] - before[1] for before, after in zip(spans, spans[1:], strict=False))
+        gaps = (after[0] - before[1] for before, after in pairwise(spans))
         gap = max(gap, max(gaps, default=0.0))
     first = min(spans[0][0] for spans in calls.values())
     last = max(spans[-1][1] for spans in calls.values())
