@@ -9,6 +9,7 @@ have been spoken twice. The table goes to standard output and to FOLDER/campaign
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -136,6 +137,22 @@ class Campaign:
         for name in WORKERS:
             self.topology.kill(name)
 
+    def kill_speaker(self) -> None:
+        """Only the process with the model, not the one that started it."""
+        with self.spoken.open("rb") as file:
+            file.seek(max(0, self._spoken() - 4096))
+            lines = [line.split() for line in file.read().decode().splitlines()[1:]]
+        said = [int(words[2]) for words in lines if words[0] == "line"]
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            os.kill(said[-1], signal.SIGKILL)
+
+    def kill_run(self) -> None:
+        """Only a flow run of a book, not what started it."""
+        process = self.topology.services["flows"].process
+        runs = descendants(process.pid) if process else []
+        if runs:
+            os.kill(self.random.choice(runs), signal.SIGKILL)
+
     def stop_worker(self) -> None:
         """It hangs for longer than its lease, then goes on as if nothing had been."""
         name = self.random.choice(WORKERS)
@@ -239,6 +256,8 @@ class Campaign:
 FAULTS: dict[str, Callable[[Campaign], None]] = {
     "a worker": Campaign.kill_worker,
     "both workers": Campaign.kill_workers,
+    "a process that speaks": Campaign.kill_speaker,
+    "a flow run": Campaign.kill_run,
     "the flow runner": lambda campaign: campaign.topology.kill("flows"),
     "Prefect's API": lambda campaign: campaign.topology.kill("prefect-api"),
     "Prefect's services": lambda campaign: campaign.topology.kill("prefect-services"),
@@ -250,7 +269,12 @@ FAULTS: dict[str, Callable[[Campaign], None]] = {
     "the store's disk is full": Campaign.fill_disk,
 }
 KINDS = list(FAULTS)
-AT_RISK = {"a worker": 1, "both workers": 2, "a worker hangs": 1}  # batches in flight
+AT_RISK = {
+    "a worker": 1,
+    "both workers": 2,
+    "a process that speaks": 1,
+    "a worker hangs": 1,
+}  # batches in flight
 
 
 def write_book(path: Path, random: random.Random, lines: int) -> None:

@@ -160,7 +160,9 @@ class Topology:
         """A signal to the process and all that it started, if it lives."""
         process = self.services[name].process
         if process is not None and process.poll() is None:
-            os.killpg(process.pid, number)
+            for pid in [process.pid, *descendants(process.pid)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def log(self, name: str) -> Path:
         """What a service prints."""
@@ -414,6 +416,19 @@ def pool_settings() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they did, by /proc."""
+    parents: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parent = int(status.read_text().rsplit(")", 1)[1].split()[1])
+            parents.setdefault(parent, []).append(int(status.parent.name))
+    found = list(parents.get(pid, []))
+    for one in found:
+        found += parents.get(one, [])
+    return found
+
+
 def lacking() -> list[str]:
     """The programs that are not on this machine (Debian: postgresql, redis-server)."""
     lack = [name for name in ("initdb", "postgres", "pg_isready") if not _postgres_binary(name)]
@@ -464,13 +479,15 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
     """Asks a process to end, and kills it and all that it started if it does not."""
     if process is None:
         return
+    started = descendants(process.pid)
     # PostgreSQL ends its sessions on SIGINT; on SIGTERM it would wait for them.
     asked = signal.SIGINT if "postgres" in str(process.args) else signal.SIGTERM
     process.send_signal(asked)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    for pid in [process.pid, *started]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.wait()
 
 
