@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks.topology import ROOT, Topology, lacking
+from benchmarks.topology import ROOT, Topology, descendants, lacking
 from storage.folder import Folder
 from storage.queue import Queue
 
