@@ -33,6 +33,7 @@ HOST = "127.0.0.1"
 PORTS = ("postgres", "redis", "s3", "prefect")
 SECRETS = ("postgres", "redis", "s3_key", "s3_secret", "prefect")
 BUCKET = "voxloom"
+POOL_WORK = ("-m", "flows.cli", "pool", "work")
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0  # before a process is started again
@@ -58,16 +59,16 @@ class Service:
 class Topology:
     """`folder` keeps data, logs, passwords and ports from one start to the next.
 
-    `workers` names of workers; `flows` and `worker` are the commands of the two kinds of Voxloom
-    processes; `environment` is for them alone.
+    `workers` are names; `flows` and `worker` what Python is to run as the two kinds of Voxloom's
+    processes, `{name}` standing for the name; `environment` is for them alone.
     """
 
     folder: Path
     workers: Sequence[str] = ("worker-1", "worker-2")
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
-    flows: Sequence[str] = ("-m", "flows.cli", "pool", "serve")
-    worker: Sequence[str] = ("-m", "flows.cli", "pool", "work")
+    flows: Sequence[str] = (*POOL_WORK, "--devices", "none", "--name", "flows")
+    worker: Sequence[str] = (*POOL_WORK, "--devices", "cpu", "--books", "0", "--name", "{name}")
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
 
     def __post_init__(self) -> None:
@@ -373,7 +374,8 @@ class Topology:
             "VOXLOOM_HOME": str(home),
             **self.environment,
         }
-        return Service(name, [self.python, *arguments], environment, self._alive)
+        command = [self.python, *(one.format(name=name) for one in arguments)]
+        return Service(name, command, environment, self._alive)
 
     def _alive(self) -> bool:
         """What has no address to ask is taken to be ready when it runs."""
