@@ -2,7 +2,8 @@
 
 First a gate: what is fast and wrong is not measured. Then the two take turns, ABBA, and what counts
 is the median of the rounds' ratios, so that a machine that is busy with something else does not
-decide. On one thread CPU time is measured, else the clock on the wall.
+decide. On one thread CPU time is measured, else the clock on the wall. S1 first, then S2
+(`benchmarks.speed_s2`), then a book end to end (`benchmarks.speed_book`), on all cores.
 """
 
 from __future__ import annotations
@@ -16,25 +17,27 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from benchmarks import speed_s1
+from benchmarks import roofline, speed_book, speed_s1, speed_s2
 from benchmarks.speed_s1 import Case
+from model.slots import Recording, SlotTable
 from tasks.beside import write_bytes
 
 BATCHES = (1, 8, 32, 128, 256)
 QUICK = (1, 32)
+QUICK_ROUNDS, ROUNDS = 3, 5
 CONTEXT = 200
 """Places in a slot when decoding is measured: phones, prompt and half of a sentence."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Work a second (tokens), the best round's, of both; ratios over the rounds; of the engine's
-    lower bound on this machine (None: not known)."""
+    """Work a second (tokens), the best round's, of both; ratios over the rounds; the engine's
+    share of the machine's roofline (None: not computed)."""
 
     name: str
     precision: str
@@ -44,6 +47,7 @@ class Measured:
     ratio: float
     least: float
     most: float
+    roofline: float | None = None
 
 
 def say(text: str) -> None:
@@ -142,15 +146,48 @@ def describe() -> dict[str, object]:
 def table(found: list[Measured]) -> list[str]:
     """Lines of Markdown."""
     lines = [
-        "| S1 | precision | batch | plain, tokens/s | engine, tokens/s | ratio (least to most) |",
-        "|---|---|---|---|---|---|",
+        "| S1 | precision | batch | plain, tokens/s | engine, tokens/s | ratio (least to most) "
+        "| of the roofline |",
+        "|---|---|---|---|---|---|---|",
     ]
     for one in found:
+        share = "" if one.roofline is None else f"{one.roofline:.0%}"
         lines.append(
             f"| {one.name} | {one.precision} | {one.batch} | {one.plain:.0f} | {one.engine:.0f} "
-            f"| **{one.ratio:.2f}** ({one.least:.2f} to {one.most:.2f}) |"
+            f"| **{one.ratio:.2f}** ({one.least:.2f} to {one.most:.2f}) | {share} |"
         )
     return lines
+
+
+def with_roofline(one: Measured, machine: roofline.Machine) -> Measured:
+    """The same, with its share of what the machine could do."""
+    if one.name != "decode":
+        return one
+    config = speed_s1.OFFICIAL
+    most = roofline.bound(machine, config, one.batch, CONTEXT, one.precision)  # type: ignore[arg-type]
+    return replace(one, roofline=one.engine / most)
+
+
+def on_cuda(quick: bool) -> list[roofline.Launched]:
+    """What a step launches in bf16, and how fast it is; nothing where there is no CUDA device.
+
+    Not run on a GPU yet.
+    """
+    if not torch.cuda.is_available():
+        return []
+    s1 = speed_s1.network().cuda()
+    found = []
+    for batch in QUICK if quick else BATCHES:
+        table = speed_s1.warm_table(s1, batch, CONTEXT, 400, "bf16")
+        recording = Recording(table, torch.arange(batch, device=table.device))
+
+        def step(table: SlotTable = table, recording: Recording = recording) -> None:
+            recording.step([], table.capacity)
+
+        step(), step()  # the second one records
+        found.append(roofline.launched(table, step, batch, 100))
+        say(f"CUDA: {found[-1]}")
+    return found
 
 
 def plot(found: list[Measured], path: Path) -> None:
@@ -177,11 +214,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; 0 when it measured, 1 where the gate is shut."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     add = parser.add_argument
-    add("--quick", action="store_true", help="S1's ratios on a CPU, in a few minutes")
-    add("--rounds", type=int, default=5, metavar="N", help="ABBA rounds (default: 5)")
-    add("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
-    add("--out", type=Path, metavar="DIR", help="write speed.json, speed.md and speed.png there")
+    add("--quick", action="store_true", help="ratios of S1 and S2 alone, in five minutes")
+    add("--rounds", type=int, metavar="N", help="ABBA rounds (default: 5, quick 3)")
+    add("--threads", type=int, default=1, metavar="N", help="CPU threads of S1 (default: 1)")
+    add("--minutes", type=float, default=60.0, metavar="N", help="of the book (default: 60)")
+    add("--out", type=Path, metavar="DIR", help="write speed.json, speed-table.md, speed.png")
     options = parser.parse_args(arguments)
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     torch.set_num_threads(options.threads)
     with torch.inference_mode():
         try:
@@ -189,24 +228,47 @@ def main(arguments: list[str] | None = None) -> int:
         except AssertionError as error:
             print(f"benchmarks.speed: {error}", file=sys.stderr)
             return 1
+        machine = roofline.measured(clock)
         found: list[Measured] = []
         for build in cases(options.quick):
-            found.append(measure(build(), options.rounds))
+            found.append(with_roofline(measure(build(), rounds), machine))
             say(table(found)[-1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    record = {
-        "machine": describe(),
+        launched = on_cuda(options.quick)
+    checks, ratios, _ = speed_s2.measure(rounds, 0)
+    lines = [*table(found), "", *speed_s2.table(checks, ratios, {})]
+    if not ratios:
+        print("\n".join(lines))
+        return 1
+    record: dict[str, object] = {
+        "machine": {**describe(), **asdict(machine)},
         "gate": checked,
         "measured": [asdict(one) for one in found],
-        "peak_gigabytes": round(peak, 2),
+        "cuda": [asdict(one) for one in launched],
+        "s2": {
+            "gate": [asdict(one) for one in checks],
+            "ratios": [asdict(one) for one in ratios],
+        },
+        "peak_gigabytes": peak_gigabytes(),
     }
-    print("\n".join(table(found)))
+    if not options.quick:
+        say("a book, end to end")
+        book = speed_book.cost_of_book(options.minutes, os.cpu_count() or 1)
+        record["book"] = asdict(book)
+        lines += ["", *speed_book.table(book)]
+    if not launched:
+        lines += ["", "No CUDA device: nothing here has run on one."]
+    print("\n".join(lines))
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         write_bytes(options.out / "speed.json", (json.dumps(record, indent=1) + "\n").encode())
-        write_bytes(options.out / "speed.md", ("\n".join(table(found)) + "\n").encode())
+        write_bytes(options.out / "speed-table.md", ("\n".join(lines) + "\n").encode())
         plot(found, options.out / "speed.png")
     return 0
+
+
+def peak_gigabytes() -> float:
+    """The most memory that this process has had."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
 
 
 if __name__ == "__main__":

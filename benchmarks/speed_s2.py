@@ -268,22 +268,22 @@ def measure(rounds: int, lines: int) -> tuple[list[Check], list[Ratio], dict[str
 
 
 def table(checks: Sequence[Check], ratios: Sequence[Ratio], costs: dict[str, float]) -> list[str]:
-    rows = [
-        f"{'ok' if one.passed else 'FAILED':<7}{one.name:<52}{one.error:.2e} of {one.bound:.0e}"
-        for one in checks
-    ]
+    """Lines of Markdown."""
+    rows = ["| gate of S2 | error | bound | |", "|---|---|---|---|"]
+    for check in checks:
+        passed = "ok" if check.passed else "FAILED"
+        rows.append(f"| {check.name} | {check.error:.2e} | {check.bound:.0e} | {passed} |")
     if ratios:
-        rows.append(f"{'one thread, against plain f32':<30}{'ratio':>7}{'rounds':>14}{'s/s':>16}")
+        rows += ["", "| S2, one thread | ratio to plain f32 (least to most) | CPU s for a second |"]
+        rows.append("|---|---|---|")
     for one in ratios:
         rows.append(
-            f"{one.name:<30}{one.median:>6.2f}x{f'{one.least:.2f}-{one.most:.2f}':>14}"
-            f"{f'{one.plain:.3f} > {one.fast:.3f}':>16}"
+            f"| {one.name} | **{one.median:.2f}** ({one.least:.2f} to {one.most:.2f}) "
+            f"| {one.plain:.3f} > {one.fast:.3f} |"
         )
-    rows += [
-        f"built-in voice with checks, {name}: {cost:.3f} CPU s for a second of audio"
-        for name, cost in costs.items()
-    ]
-    return rows
+    if costs:
+        rows += ["", "| built-in voice with checks | CPU s for a second of audio |", "|---|---|"]
+    return rows + [f"| {name} | {cost:.3f} |" for name, cost in costs.items()]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -81,9 +81,7 @@ class Engine:
 
     hearing = Hearing(longest_seconds=12.0, several=True, prompt="unused")
 
-    def __init__(
-        self, model: VoiceModel, precision: Precision = "f32", slots: int = SLOTS
-    ) -> None:
+    def __init__(self, model: VoiceModel, precision: Precision = "f32", slots: int = SLOTS) -> None:
         self._model = model
         self._precision: Precision = precision
         self._slots = slots

@@ -51,7 +51,7 @@ from model.speaking import (
 from model.text import Word, phone_ids
 from model.text.bert import bert_features, load_bert
 
-ENGINE_VERSION = "3"
+ENGINE_VERSION = "4"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 SLOTS = 8
@@ -90,6 +90,7 @@ class OfficialEngine:
 
     def __init__(self, model: OfficialModel, precision: Precision = "f32") -> None:
         self._model = model
+        self._precision: Precision = precision
         self._hubert = HubertModel.from_pretrained(
             model.hubert, local_files_only=True, dtype=torch.float32
         )
@@ -211,7 +212,9 @@ class OfficialEngine:
         if any(len(target.phones) + len(reference.phones) > POSITIONS for target in targets):
             raise ValueError(f"a request has more than {POSITIONS} phones, the prompt's included")
         sentences = [self._sentence(target, reference) for target in targets]
-        for index, tokens, complete in decode(self._model.s1, sentences, sampling, SLOTS):
+        for index, tokens, complete in decode(
+            self._model.s1, sentences, sampling, SLOTS, self._precision
+        ):
             yield index, Semantics(tokens, complete)
 
     def _sounder(

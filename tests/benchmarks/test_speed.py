@@ -1,13 +1,15 @@
 """The speed benchmark: what it compares computes the same, and its gate shuts."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import speed, speed_s1
+from benchmarks import roofline, speed, speed_s1, speed_s2
 from benchmarks.speed_s1 import GREEDY, Case, Plain
+from benchmarks.speed_s2 import Check, Ratio
 from model.s1 import S1Config, Text2SemanticDecoder
 from model.slots import SlotTable
 
@@ -68,23 +70,49 @@ def test_ratios_are_medians_of_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.plain, found.engine) == (12 / 3, 12 / 1)
 
 
-def test_a_report_is_written(
-    s1: Text2SemanticDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def tiny(s1: Text2SemanticDecoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The whole benchmark in seconds: a tiny S1, and S2's part measured beforehand."""
+    ratio = Ratio("v2, bf16", 2.0, 1.9, 2.1, 0.5, 0.25)
     monkeypatch.setattr(speed_s1, "network", lambda: s1)
     monkeypatch.setattr(speed_s1, "built_in", lambda: s1)
+    monkeypatch.setattr(roofline, "SIZE", 64)
+    monkeypatch.setattr(roofline, "MEGABYTES", 1)
+    monkeypatch.setattr(
+        speed_s2, "measure", lambda rounds, lines: ([Check("mel", 0.1, 1.0)], [ratio], {})
+    )
     threads = torch.get_num_threads()
-    try:
-        assert speed.main(["--quick", "--rounds", "1", "--out", str(tmp_path)]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_report_is_written(tiny: None, tmp_path: Path) -> None:
+    assert speed.main(["--quick", "--rounds", "1", "--out", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "speed.json").read_text())
     assert {one["precision"] for one in record["measured"]} == {"f32", "bf16", "int8"}
     assert all(one["ratio"] > 0 for one in record["measured"])
-    assert (tmp_path / "speed.md").read_text().count("| decode |") == 6
+    assert all(one["roofline"] > 0 for one in record["measured"] if one["name"] == "decode")
+    assert record["s2"]["ratios"][0]["median"] == 2
+    assert "book" not in record
+    lines = (tmp_path / "speed-table.md").read_text()
+    assert lines.count("| decode |") == 6
+    assert "| v2, bf16 | **2.00** (1.90 to 2.10) |" in lines
+    assert ("No CUDA device" in lines) != torch.cuda.is_available()
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_queue_is_the_same_work_for_both(s1: Text2SemanticDecoder) -> None:
     case = speed_s1.queue_case(s1, 2, "f32")
     assert case.plain() == case.engine() == case.tokens
+
+
+def test_where_s2_is_wrong_nothing_is_written(
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = ([Check("windows", 0.5, 1e-4)], [], {})
+    monkeypatch.setattr(speed_s2, "measure", lambda rounds, lines: failed)
+    monkeypatch.setattr(speed, "cases", lambda quick: [])
+    monkeypatch.setattr(speed, "gate", lambda quick: {})
+    assert speed.main(["--quick", "--out", str(tmp_path / "out")]) == 1
+    assert "FAILED" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
