@@ -15,6 +15,7 @@ from configs.errors import UsageError, UserError
 from storage import objects
 from storage.keys import content_key
 from storage.objects import HEADER_BYTES, STALE_SECONDS, ObjectStore
+from tests.conftest import store_url
 
 s3fs = pytest.importorskip("s3fs")
 
@@ -27,13 +28,7 @@ def path_of(store: ObjectStore, key: str) -> Path:
 
 @pytest.fixture(params=["folder", "file url", "memory", "s3"])
 def any_store(request, tmp_path):
-    url = {
-        "folder": lambda: str(tmp_path / "store"),
-        "file url": lambda: (tmp_path / "store").as_uri(),
-        "memory": lambda: f"memory://{tmp_path.name}-{request.node.name}",
-        "s3": lambda: request.getfixturevalue("s3_url"),
-    }[request.param]()
-    return ObjectStore(url)
+    return ObjectStore(store_url(request, tmp_path))
 
 
 @pytest.fixture
@@ -251,7 +246,7 @@ while True:
 
 def test_a_killed_writer_leaves_no_half_object(store, root):
     start = 0
-    for delay in (0.0, 0.003, 0.01, 0.03, 0.08):
+    for delay in (0.0, 0.003, 0.01, 0.03, 0.4):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, store.url, str(start)], cwd=root, stdout=subprocess.PIPE
         )
