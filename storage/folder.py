@@ -5,11 +5,13 @@ replaced has two lines there until the new one is in place, so that a writer may
 time: whichever of the two is found, whole, is right.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from configs.errors import UserError
@@ -75,15 +77,8 @@ class Folder:
     def names(self, prefix: str = "") -> list[str]:
         """The names of all files, or of those in the folder `prefix`, in order."""
         top = self._path(prefix) if prefix else self._place.root
-
-        def find() -> list[str]:
-            try:
-                return list(self._place.fs.find(top))
-            except FileNotFoundError:
-                return []
-
         start = len(self._place.root) + 1
-        names = (path[start:] for path in self._place.patiently(find))
+        names = (path[start:] for path in self._place.find(top))
         return sorted(
             name
             for name in names
@@ -94,10 +89,8 @@ class Folder:
         """Removes a file; one that does not exist is no error."""
         path = self._path(name)
         for each in (path, path + SUM):
-            try:
-                self._place.patiently(lambda each=each: self._place.fs.rm_file(each))
-            except FileNotFoundError:
-                continue
+            with contextlib.suppress(FileNotFoundError):
+                self._place.patiently(partial(self._place.fs.rm_file, each))
 
     def _path(self, name: str) -> str:
         check_name(name)
@@ -122,14 +115,11 @@ class Folder:
         return data
 
     def _write(self, path: str, data: bytes | Path) -> None:
-        fs = self._place.fs
         if self._place.local:
             _write_local(Path(path), data)
-        elif isinstance(data, Path):
-            # Object stores publish an upload at once and whole.
-            self._place.patiently(lambda: fs.put_file(str(data), path))
         else:
-            self._place.patiently(lambda: fs.pipe_file(path, data))
+            # Object stores publish an upload at once and whole.
+            self._place.write(path, data)
 
 
 def check_name(name: str) -> None:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
@@ -13,6 +14,8 @@ from fsspec.implementations.local import LocalFileSystem
 from configs.errors import UsageError, UserError
 
 PATIENCE_SECONDS = 180.0  # a storage server's restart takes less
+FIRST_PAUSE = 0.2  # seconds; doubled up to LONGEST_PAUSE
+LONGEST_PAUSE = 5.0
 
 # What another try does not mend.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -38,7 +41,7 @@ class Place:
         Raises UserError after `patience` seconds. A local disk's errors are raised at once.
         """
         deadline = time.monotonic() + self.patience
-        pause = 0.2
+        pause = FIRST_PAUSE
         while True:
             try:
                 return action()
@@ -59,9 +62,42 @@ class Place:
                         f"The store {self.url} can't be reached for {self.patience:.0f} seconds "
                         f"({_first_line(error)})"
                     ) from error
-                log.warning("the store %s: %s; trying again", self.url, _first_line(error))
+                if pause == FIRST_PAUSE:
+                    log.warning("the store %s: %s; trying again", self.url, _first_line(error))
                 time.sleep(pause)
-                pause = min(2 * pause, 5.0)
+            except _refusals() as error:
+                raise UserError(
+                    f"The store {self.url} can't be used ({_first_line(error)}); "
+                    "is the environment right?"
+                ) from error
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def find(self, top: str) -> dict[str, dict[str, Any]]:
+        """All files below a path of the file system and what is known of them, by their paths."""
+
+        def find() -> dict[str, dict[str, Any]]:
+            try:
+                found: dict[str, dict[str, Any]] = self.fs.find(top, detail=True)
+            except FileNotFoundError:
+                return {}
+            return found
+
+        return self.patiently(find)
+
+    def write(self, path: str, data: bytes | Path) -> None:
+        """Stores bytes, or a file's content, on a network; a missing bucket is made."""
+
+        def write() -> None:
+            if isinstance(data, Path):
+                self.fs.put_file(str(data), path)
+            else:
+                self.fs.pipe_file(path, data)
+
+        try:
+            self.patiently(write)
+        except FileNotFoundError:
+            self.patiently(lambda: self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True))
+            self.patiently(write)
 
 
 def open_place(url: str, patience: float = PATIENCE_SECONDS) -> Place:
@@ -80,14 +116,23 @@ def _outages() -> tuple[type[Exception], ...]:
     """The errors of a server that is away, as far as the libraries that raise them are in use."""
     found: tuple[type[Exception], ...] = (OSError,)
     if "botocore" in sys.modules:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore import exceptions
 
-        found += (BotoCoreError, ClientError)
+        found += (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.ClientError)
     if "aiohttp" in sys.modules:
-        from aiohttp import ClientError as HTTPError
+        from aiohttp import ClientError
 
-        found += (HTTPError,)
+        found += (ClientError,)
     return found
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """The errors that S3's client has with what it is told, before it asks any server."""
+    if "botocore" not in sys.modules:
+        return ()
+    from botocore.exceptions import BotoCoreError
+
+    return (BotoCoreError,)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,3 +30,43 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared, the inputs that lie beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server; a test that kills it starts it again."""
+    pytest.importorskip("psycopg")
+    from tests.pool_servers import Postgres
+
+    try:
+        server = Postgres()
+    except LookupError as error:
+        pytest.skip(str(error))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def queue_url(postgres) -> str:
+    """An empty database."""
+    return postgres.database(f"queue{uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """An S3 server over HTTP; a test that kills it starts it again."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("nanio")
+    from tests.pool_servers import S3
+
+    server = S3(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def s3_url(s3_server, monkeypatch) -> str:
+    """An empty place in the S3 server, for which the environment holds the credentials."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://voxloom/{uuid4().hex}"

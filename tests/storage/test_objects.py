@@ -83,6 +83,7 @@ def test_a_corrupt_object_is_set_aside_and_counts_as_missing(any_store, caplog):
     any_store.put(A, b"one")
     any_store.put(B, b"two")
     any_store._fs.pipe_file(any_store._path(A), b"something else")
+    assert any_store.get(A) is None
     assert any_store.missing([A, B]) == [A]
     assert A in caplog.text
     assert list(any_store) == [B]
