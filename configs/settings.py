@@ -41,6 +41,11 @@ class Settings(BaseSettings):
         default=False,
         description="let the Whisper model hear every utterance, not the doubtful ones alone",
     )
+    hang_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        description="seconds without a finished line after which a worker of the pool gives up",
+    )
     prefect_timeout: float = Field(
         default=180.0, gt=0, description="seconds that Prefect's embedded API may take to start"
     )

@@ -143,7 +143,7 @@ def audiobook(
 
     voxloom audiobook book.epub --voice ada --out book/ --formats mp3,lrc --mastering acx
     """
-    order = _order(
+    order = book_order(
         book,
         voice,
         out,
@@ -206,7 +206,7 @@ def plan(
 
     voxloom plan book.epub --voice ada --out book/
     """
-    order = _order(
+    order = book_order(
         book,
         voice,
         out,
@@ -227,7 +227,7 @@ def plan(
     show_plan(order, engine_of(order.model))
 
 
-def _order(
+def book_order(
     book: Path,
     voice: list[str],
     out: Path,

@@ -17,6 +17,7 @@ from flows.cast_cli import cast
 from flows.clone_cli import clone
 from flows.dub_cli import dub
 from flows.inspect_cli import inspect
+from flows.jobs_cli import jobs_app
 from flows.models_cli import models_app
 from flows.options import (
     ConfigOption,
@@ -27,11 +28,13 @@ from flows.options import (
     VoiceOption,
     asked_voice,
 )
+from flows.pool_cli import pool_app
 from flows.pretrain_cli import pretrain_app
 from flows.redo_cli import redo
 from flows.say_as_cli import say_as
 from flows.start import start as _start
 from flows.start import terminal as _terminal
+from flows.submit_cli import submit
 
 INTERRUPTED = 130
 DAY_SECONDS = 86400.0
@@ -60,6 +63,8 @@ app.add_typer(voices_app, name="voices", rich_help_panel="Keep")
 app.add_typer(models_app, name="models", rich_help_panel="Keep")
 app.add_typer(pretrain_app, name="pretrain", rich_help_panel="Make")
 app.add_typer(store_app, name="store", rich_help_panel="Keep")
+app.add_typer(jobs_app, name="jobs", rich_help_panel="Pool")
+app.add_typer(pool_app, name="pool", rich_help_panel="Pool")
 
 
 def _show_version(wanted: bool) -> None:
@@ -187,6 +192,7 @@ def speak(
 
 app.command(rich_help_panel="Make")(clone)
 app.command(rich_help_panel="Make")(redo)
+app.command(rich_help_panel="Pool")(submit)
 app.command(rich_help_panel="Keep")(say_as)
 app.command(rich_help_panel="Keep")(cast)
 

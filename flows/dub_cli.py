@@ -19,6 +19,7 @@ from flows.start import start, terminal
 
 if TYPE_CHECKING:
     from configs.presets import DubMode
+    from flows.dub_work import DubOrder
 
 SubtitlesArgument = Annotated[
     Path,
@@ -150,19 +151,60 @@ def dub(
 
     voxloom dub film.en.srt --voice ada --video film.mkv --out dub/ --loudness streaming
     """
+    order = dub_order(
+        subtitles,
+        voice,
+        out,
+        video,
+        language,
+        subtitle_track,
+        mode,
+        loudness,
+        lexicon,
+        cast,
+        transcript,
+        model,
+        candidates,
+        seed,
+        config,
+    )
+    from flows.dub import make_dub
+    from flows.progress import spoken_time
+    from flows.work import engine_of
+
+    made = make_dub(order, terminal(), engine_of(order.model))
+    terminal().print(f"[green]{made.paths[0]}[/]: {spoken_time(made.seconds)}")
+    terminal().print(f"{made.verdict} {made.report} says more.")
+
+
+def dub_order(
+    subtitles: Path,
+    voice: list[str] | None,
+    out: Path,
+    video: Path | None,
+    language: str,
+    track: int | None,
+    mode: str,
+    loudness: str,
+    lexicon: Path | None,
+    cast: Path | None,
+    transcript: str | None,
+    model: str,
+    candidates: int,
+    seed: int,
+    config: Path | None,
+) -> "DubOrder":
+    """What the options ask for; what is wrong with them is told before anything else is done."""
     from configs.presets import load_dub_presets
 
     chosen_mode = _mode(mode)
-    load_dub_presets(config, mastering=loudness)  # says what is wrong with it before anything else
+    load_dub_presets(config, mastering=loudness)
     settings = start()
-    from flows.dub import make_dub
     from flows.dub_work import DubOrder
-    from flows.progress import spoken_time
-    from flows.work import engine_of
     from tasks.engines import choose_model
 
     chosen = choose_model(model, settings.models)
-    order = DubOrder(
+    return DubOrder(
         subtitles=subtitles,
         voice=asked_voice(voice, transcript) if voice else None,
         out=out,
@@ -175,9 +217,6 @@ def dub(
         settings=settings,
         model=chosen,
         cast=cast,
-        track=subtitle_track,
+        track=track,
         lexicon=lexicon,
     )
-    made = make_dub(order, terminal(), engine_of(chosen))
-    terminal().print(f"[green]{made.paths[0]}[/]: {spoken_time(made.seconds)}")
-    terminal().print(f"{made.verdict} {made.report} says more.")

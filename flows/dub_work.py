@@ -3,12 +3,12 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from configs.errors import UsageError, UserError
 from configs.presets import DubMode, DubPresets
 from configs.settings import Settings
 from flows.progress import RunProgress
+from flows.script import find_speaker
 from flows.work import FEWEST_MEASURED, LANGUAGE, remember_speed
 from storage.keys import content_key, hash_bytes
 from storage.library import Library
@@ -23,27 +24,25 @@ from storage.objects import ObjectStore
 from storage.runs import Run, Runs
 from tasks.batches import make_batches
 from tasks.dub_cast import cast_subtitles, load_dub_cast, write_cast
-from tasks.dub_fit import choose_speed, cue_rooms, line_room, measure_piece, place
+from tasks.dub_fit import cue_rooms, line_room, measure_piece, place
 from tasks.dub_plan import plan_dub
 from tasks.dub_takes import (
     ChosenLine,
-    SaidLine,
+    FittedLine,
+    Fitting,
     candidate_key,
-    chosen_line,
-    expected_seconds,
-    load_candidate,
-    make_candidates,
-    render_chosen,
+    choose_candidate,
+    render_fitted,
     said_line,
     spoken_as,
 )
 from tasks.dub_types import DubCast, DubLine, Placement, Subtitles
 from tasks.dub_video import Video, probe
-from tasks.engines import BUILT_IN, ChosenModel, check_language, tuned_engine
-from tasks.gate import Gate
-from tasks.hearing import Heard, hear
+from tasks.engines import BUILT_IN, ChosenModel, check_language
 from tasks.lexicon import find_lexicon
+from tasks.manifest import Part
 from tasks.read_subtitles import read_subtitles
+from tasks.render import Way, find_way
 from tasks.report import Run as RunReport
 from tasks.split_back import split_take
 from tasks.stretch import fitted_piece
@@ -57,8 +56,6 @@ if TYPE_CHECKING:
 CAST_FILE = "cast.yaml"
 DEFAULT_VOICE = ""  # of speakers that the cast gives no voice of their own
 _HEAD = 4096  # bytes; whether they may be text tells subtitle files from videos
-# A line that fits its subtitles at such a speed needs no second candidate.
-_COMFORT = (0.97, 1.06)
 
 log = logging.getLogger(__name__)
 
@@ -105,14 +102,6 @@ class DubPlan:
     def samples(self) -> int | None:
         """How long the video is on the grid; None without one."""
         return self.video.samples if self.video else None
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """A voice, and the engine that speaks it (with what was tuned for the voice)."""
-
-    engine: "VoiceEngine"
-    heard: Heard
 
 
 @dataclass(frozen=True)
@@ -188,27 +177,30 @@ class DubWork:
         self.plan = plan
         self.order = order
         self.progress = progress
-        self.made = 0
         self.started = time.time()
         self._store = ObjectStore(order.settings.store_url)
         self._sampling = Sampling(**order.presets.voice.model_dump())
+        self.fitting = Fitting(order.mode, order.candidates)
         self._failures: dict[str, str] = {}  # by the key of what is said
+        self._tried: set[str] = set()  # keys of what was said or could not be
         self._choices: dict[int, ChosenLine] = {}  # by the number of the line
         progress.stage("Listening to the voice samples")
         self.speakers = {
-            name: _speaker(engine, voices, plan.language, order.settings.whisper)
+            name: find_speaker(engine, voices, plan.language, order.settings.whisper)
             for name, voices in plan.voices.items()
         }
         self.sample_rate = engine.sample_rate
         self._cues = {cue.index: cue for cue in plan.subtitles.cues}
         self._rooms = cue_rooms(plan.subtitles.cues, order.mode, plan.samples)
-        self._said = [self._said_line(line) for line in plan.lines]
+        self._lines = [self._fitted_line(line) for line in plan.lines]
+        self._numbers: dict[str, list[int]] = {}  # of the lines that say the same in one voice
+        for number, line in enumerate(self._lines):
+            self._numbers.setdefault(line.key, []).append(number)
         missing = [number for number in range(len(plan.lines)) if self._missing(number)]
         self.reused = len(plan.lines) - len(missing)
-        # The same words in the same voice are said once.
-        phones = [len(line.utterance.phones) for line in plan.lines]
-        self.batches = make_batches(missing, phones.__getitem__, order.settings.batch_size)
-        progress.expect(sum(phones), sum(phones[number] for number in missing))
+        self.missing = list(dict.fromkeys(self._lines[number].key for number in missing))
+        self.batches = self.split(self.missing)
+        progress.expect(self.units(self._numbers), self.units(self.missing))
         self._ways = {name: self._way(name) for name in {self._voice_of(one) for one in missing}}
         self._id = self._run_id()
         self._record("running")
@@ -218,14 +210,79 @@ class DubWork:
     def title(self) -> str:
         return (self.plan.video.path if self.plan.video else self.order.subtitles).stem
 
+    @property
+    def made(self) -> int:
+        """How many lines this run has spoken so far."""
+        return len(self._tried - self._failures.keys())
+
     def render(self, batch: int) -> None:
         """Speaks the lines of a batch, each the moment that it is done kept for good."""
         self.progress.stage("Speaking")
-        by_voice: dict[str, list[int]] = {}
-        for number in self.batches[batch]:
-            by_voice.setdefault(self._voice_of(number), []).append(number)
-        for voice, numbers in by_voice.items():
-            self._render(voice, numbers)
+        waiting = set(self.batches[batch])
+
+        def on_take(line: ChosenLine, take: Take) -> None:
+            if line.said in waiting:
+                waiting.remove(line.said)
+                self.progress.advance(self.units([line.said]))
+
+        failures: dict[str, str] = {}
+        for part in self.parts(self.batches[batch]):
+            failures |= render_fitted(
+                part.lines,
+                self._ways[part.voice],
+                self.fitting,
+                part.sampling,
+                self._store,
+                on_take,
+            )
+        self.progress.advance(self.units(waiting))
+        self.settle(self.batches[batch], failures)
+
+    def split(self, keys: Sequence[str]) -> list[list[str]]:
+        """Batches of lines, by their keys."""
+        return make_batches(keys, lambda key: self.units([key]), self.order.settings.batch_size)
+
+    def parts(self, keys: Iterable[str]) -> tuple[Part[FittedLine], ...]:
+        """What is to be spoken in which voice, for the lines of a batch."""
+        by_voice: dict[str, list[FittedLine]] = {}
+        for key in keys:
+            for number in self._numbers[key]:
+                by_voice.setdefault(self._voice_of(number), []).append(self._lines[number])
+        return tuple(Part(voice, self._sampling, tuple(lines)) for voice, lines in by_voice.items())
+
+    def units(self, keys: Iterable[str]) -> int:
+        """How much work lines are: their phones."""
+        return sum(len(self._lines[self._numbers[key][0]].phones) for key in keys)
+
+    def settle(self, keys: Iterable[str], failures: Mapping[str, str]) -> list[int]:
+        """From now on, the lines of these keys are what is stored of them; `failures` says why some
+        can't be spoken. Returns nothing: a dub is put together at the end."""
+        self._tried.update(keys)
+        self._failures.update(failures)
+        return []
+
+    def again(self) -> list[str]:
+        """Looks once more which lines lack something, though they are settled -> their keys."""
+        missing = [
+            line.key
+            for number, line in enumerate(self._lines)
+            if line.key not in self._failures and self._missing(number)
+        ]
+        return list(dict.fromkeys(missing))
+
+    def ready_chapters(self) -> list[int]:
+        return []
+
+    def keys(self) -> list[str]:
+        """The keys of all that is stored of the dub, as far as it is known which."""
+        chosen = [self._choice(number) for number in range(len(self.plan.lines))]
+        candidates = [
+            candidate_key(line.key, candidate)
+            for line in self._lines
+            for candidate in range(self.order.candidates)
+        ]
+        takes = [line.key for line in chosen if line is not None]
+        return list(dict.fromkeys([*takes, *candidates]))
 
     def spoken_lines(self) -> list[SpokenLine]:
         """How each line came to be spoken, in their order."""
@@ -293,88 +350,20 @@ class DubWork:
             remember_speed(self.order.settings, self.progress.pace.measured)
         self._record("finished")
 
-    def _render(self, voice: str, numbers: Sequence[int]) -> None:
-        """Says the lines once, those that don't fit their subtitles several times more, and makes
-        sound of what fits best."""
-        engine = self.speakers[voice].engine
-        reference, gate = self._ways[voice]
-        for first, last in ((0, 1), (1, self.order.candidates)):
-            wanted = {
-                (self._said[number], candidate): None
-                for number in numbers
-                if self._choice(number) is None
-                for candidate in range(first, last)
-                if load_candidate(self._store, self._said[number].key, candidate) is None
-            }
-            failures = make_candidates(list(wanted), engine, reference, self._sampling, self._store)
-            self._failures |= failures
-        # What could be said at all counts, though the engine may have refused to say it again.
-        chosen = {number: self._choice(number, final=True) for number in numbers}
-        lines = {line.key: line for line in chosen.values() if line is not None}
-        missing = [lines[key] for key in self._store.missing(lines)]
-        waiting: dict[str, list[int]] = {}
-        for number, line in chosen.items():
-            waiting.setdefault(line.key if line else "", []).append(number)
-
-        def on_take(line: ChosenLine, take: Take) -> None:
-            self.made += 1
-            self._advance(waiting.pop(line.key))
-
-        failures = render_chosen(
-            missing, engine, reference, self._sampling, self._store, on_take, gate
-        )
-        for line in missing:
-            if line.key in failures:
-                self._failures[line.said] = failures[line.key]
-        for others in waiting.values():
-            self._advance(others)
-
-    def _advance(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            self.progress.advance(len(self.plan.lines[number].utterance.phones))
-
-    def _choice(self, number: int, final: bool = False) -> ChosenLine | None:
+    def _choice(self, number: int) -> ChosenLine | None:
         """Which candidate of a line sounds at which speed; None while some are missing that are
-        needed to tell, or, in the end, where there is none.
-
-        It hangs on the line's own words and times alone, so that other lines may change.
-        """
-        if number in self._choices:
-            return self._choices[number]
-        line, said = self.plan.lines[number], self._said[number]
-        final = final or said.key in self._failures
-        room = line_room(line.parts, self._cues, self._rooms)
-        engine = self.speakers[self._voice_of(number)].engine
-        found: dict[int, float] = {}
-        broken: dict[int, float] = {}
-        for candidate in range(self.order.candidates):
-            semantics = load_candidate(self._store, said.key, candidate)
-            if semantics is None:
-                if final:
-                    continue
+        needed to tell, or, where it was tried, there is none."""
+        if number not in self._choices:
+            line = self._lines[number]
+            engine = self.speakers[self._voice_of(number)].engine
+            tried = line.key in self._tried
+            choice = choose_candidate(
+                line, self.fitting, self._sampling, engine, self._store, final=tried
+            )
+            if choice is None:
                 return None
-            seconds = expected_seconds(engine, said, semantics)
-            (found if semantics.complete else broken)[candidate] = seconds
-            if candidate == 0 and semantics.complete:
-                choice = choose_speed([seconds], room, self.order.mode)
-                fits = seconds / choice.speed <= room.most
-                # In mode "free" the first one is taken, whatever its length.
-                free = self.order.mode == "free"
-                if free or (fits and _COMFORT[0] <= choice.speed <= _COMFORT[1]):
-                    break
-        found = found or broken
-        if not found:
-            return None
-        choice = choose_speed(list(found.values()), room, self.order.mode)
-        chosen = chosen_line(
-            said,
-            list(found)[choice.candidate],
-            choice.speed,
-            self._sampling,
-            fits=self.order.mode != "free",
-        )
-        self._choices[number] = chosen
-        return chosen
+            self._choices[number] = choice
+        return self._choices[number]
 
     def _missing(self, number: int) -> bool:
         chosen = self._choice(number)
@@ -383,7 +372,7 @@ class DubWork:
     def _take(self, number: int) -> Take | None:
         """A line's take; None where there is none because the engine can't speak it."""
         chosen = self._choice(number)
-        if chosen is None or self._said[number].key in self._failures:
+        if chosen is None or self._lines[number].key in self._failures:
             return None
         data = self._store.get(chosen.key)
         if data is None:
@@ -403,31 +392,32 @@ class DubWork:
     def _spoken_line(self, number: int) -> SpokenLine:
         line, chosen, take = self.plan.lines[number], self._choice(number), self._take(number)
         if chosen is None or take is None:
-            why = self._failures.get(self._said[number].key, "the engine says nothing")
+            why = self._failures.get(self._lines[number].key, "the engine says nothing")
             return SpokenLine(line, "", 0, 1.0, "", f"not spoken, {why}")
         candidate, speed = self._spoken_as(number, take)
         return SpokenLine(line, chosen.key, candidate, speed, take.verdict, take.problem)
 
-    def _said_line(self, line: DubLine) -> SaidLine:
+    def _fitted_line(self, line: DubLine) -> FittedLine:
         speaker = self.speakers[line.speaker if line.speaker in self.speakers else DEFAULT_VOICE]
-        return said_line(
+        said = said_line(
             line.utterance,
             speaker.heard.content_hash,
             speaker.engine.content_hash,
             self._sampling,
             self.order.seed,
         )
+        room = line_room(line.parts, self._cues, self._rooms)
+        facts = said.key, said.phones, said.characters, said.language
+        return FittedLine(*facts, shown=room.shown, most=room.most)
 
     def _voice_of(self, number: int) -> str:
         speaker = self.plan.lines[number].speaker
         return speaker if speaker in self.speakers else DEFAULT_VOICE
 
-    def _way(self, voice: str) -> tuple[Any, Gate]:
-        """The reference of a voice, and the gate that the takes must pass."""
+    def _way(self, voice: str) -> Way:
         own, settings = self.speakers[voice], self.order.settings
         reading = self.order.model.reading
-        gate = Gate(own.engine, own.heard.samples, settings.whisper, settings.hear_all, reading)
-        return own.engine.reference(own.heard.samples, own.heard.prompt), gate
+        return find_way(own.engine, own.heard, settings.whisper, settings.hear_all, reading)
 
     def _run_id(self) -> str:
         return content_key(
@@ -441,13 +431,6 @@ class DubWork:
         )
 
     def _record(self, state: str) -> None:
-        chosen = [self._choice(number) for number in range(len(self.plan.lines))]
-        candidates = [
-            candidate_key(line.key, candidate)
-            for line in self._said
-            for candidate in range(self.order.candidates)
-        ]
-        takes = [line.key for line in chosen if line is not None]
         Runs(self.order.settings.runs).put(
             Run(
                 id=self._id,
@@ -457,13 +440,6 @@ class DubWork:
                 out=str(self.order.out.absolute()),
                 state=state,
                 started=self.started,
-                takes=tuple(dict.fromkeys([*takes, *candidates])),
+                takes=tuple(self.keys()),
             )
         )
-
-
-def _speaker(
-    engine: "VoiceEngine", voices: Sequence[Voice], language: str, whisper: str
-) -> Speaker:
-    tuned = tuned_engine(engine, voices)
-    return Speaker(tuned, hear(voices, tuned.hearing, language, whisper))

@@ -43,7 +43,7 @@ def order_record(order: Order) -> dict[str, Any]:
     """An order as JSON values; files by their absolute paths."""
     return {
         "book": str(order.book.absolute()),
-        "voice": _voice_record(order.voice),
+        "voice": voice_record(order.voice),
         "out": str(order.out.absolute()),
         "chapters": order.chapters,
         "language": order.language,
@@ -65,26 +65,28 @@ def last_order(given: Path, settings: Settings) -> tuple[Order, Run]:
     path = given.absolute()
     for run in Runs(settings.runs):
         if run.order and str(path) in (run.order.get("out"), run.order.get("book")):
-            return _order(run, settings), run
+            return read_order(run.order, run.title, settings, settings.models), run
     raise UserError(
         f"No audiobook is known that was made into the folder or of the book {given}: make it "
         "first with voxloom audiobook"
     )
 
 
-def _order(run: Run, settings: Settings) -> Order:
-    facts = run.order
+def read_order(facts: dict[str, Any], title: str, settings: Settings, models: Path) -> Order:
+    """The order that order_record made the facts of; `models` is the folder of installed models.
+
+    UserError where they are something else."""
     try:
         return Order(
             book=Path(facts["book"]),
-            voice=_voice(facts["voice"]),
+            voice=read_voice(facts["voice"]),
             out=Path(facts["out"]),
             chapters=facts["chapters"],
             language=facts["language"],
             seed=facts["seed"],
             presets=Presets.model_validate_json(json.dumps(facts["presets"])),
             settings=settings,
-            model=choose_model(facts["model"], settings.models),
+            model=choose_model(facts["model"], models),
             reading=Reading(
                 facts["reading"]["notes"],
                 frozenset(facts["reading"]["include"]),
@@ -96,12 +98,12 @@ def _order(run: Run, settings: Settings) -> Order:
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise UserError(
-            f"How {run.title} was made can't be read from its record (by another version?): make "
+            f"How {title} was made can't be read from its record (by another version?): make "
             "it again with voxloom audiobook"
         ) from error
 
 
-def _voice_record(voice: AskedVoice) -> dict[str, Any]:
+def voice_record(voice: AskedVoice) -> dict[str, Any]:
     paths = (Path(sample).expanduser() for sample in voice.samples)
     samples = [
         str(path.absolute()) if path.exists() else given
@@ -110,5 +112,5 @@ def _voice_record(voice: AskedVoice) -> dict[str, Any]:
     return {"samples": samples, "transcript": voice.transcript}
 
 
-def _voice(facts: dict[str, Any]) -> AskedVoice:
+def read_voice(facts: dict[str, Any]) -> AskedVoice:
     return AskedVoice(tuple(facts["samples"]), facts["transcript"])

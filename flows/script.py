@@ -1,8 +1,9 @@
 """The script of a book: every planned utterance with who speaks it, and the key of its take."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.keys import content_key, hash_bytes
@@ -14,6 +15,7 @@ from tasks.plan import Utterance
 from tasks.redone import Redone, load_redone
 from tasks.render import Line, varied
 from tasks.takes import TAKE_VERSION, take_key
+from tasks.voices import Voice
 
 if TYPE_CHECKING:
     from flows.orders import Order
@@ -26,10 +28,22 @@ NARRATOR = ""
 
 @dataclass(frozen=True)
 class Speaker:
-    """A voice of the book, and the engine that speaks it (with what was tuned for the voice)."""
+    """A voice, and the engine that speaks it; `tuning` is the file of the weights that were tuned
+    for the voice, where the engine has them."""
 
     engine: "VoiceEngine"
     heard: Heard
+    tuning: Path | None = None
+
+
+def find_speaker(
+    engine: "VoiceEngine", voices: Sequence[Voice], language: str, whisper: str
+) -> Speaker:
+    """Who speaks where the user gave these samples; `whisper` as for `hear`."""
+    tuned = tuned_engine(engine, voices)
+    weights = voices[0].tuning if tuned is not engine else None
+    heard = hear(voices, tuned.hearing, language, whisper)
+    return Speaker(tuned, heard, weights.path if weights else None)
 
 
 @dataclass(frozen=True)
@@ -58,10 +72,9 @@ class Script:
         self._order = order
         whisper = order.settings.whisper
         voices = {NARRATOR: plan.voices, **plan.cast}
-        self.speakers: dict[str, Speaker] = {}
-        for name, own in voices.items():
-            tuned = tuned_engine(engine, own)
-            self.speakers[name] = Speaker(tuned, hear(own, tuned.hearing, plan.language, whisper))
+        self.speakers = {
+            name: find_speaker(engine, own, plan.language, whisper) for name, own in voices.items()
+        }
         self._sampling = Sampling(**order.presets.voice.model_dump())
         chosen = {(one.line, one.occurrence): one for one in load_redone(order.out)}
         self._lines: dict[tuple[int, int], ScriptLine] = {}

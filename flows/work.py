@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -30,12 +30,12 @@ from tasks.casting import load_cast
 from tasks.changes import count_reasons, find_changes
 from tasks.credits import credit_chapters
 from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine
-from tasks.gate import Gate
 from tasks.lexicon import find_lexicon
+from tasks.manifest import Part
 from tasks.overlay_book import check_source
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Book, read_book, select_chapters
-from tasks.render import Line, render_takes
+from tasks.render import Line, Way, find_way, render_takes
 from tasks.report import Run as RunReport
 from tasks.takes import Take, decode_take
 from tasks.voices import AskedVoice, Voice, find_voices
@@ -128,6 +128,10 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     return Plan(book, language, voices, chapters, tuple(dict.fromkeys(warnings)), speakers)
 
 
+class LostTakeError(UserError):
+    """A take that was there, or was said to be, is not in the store."""
+
+
 class Work:
     """The steps of one book. Nothing here knows of Prefect; each step is called by the flow."""
 
@@ -141,31 +145,26 @@ class Work:
         self._store = ObjectStore(order.settings.store_url)
         self._derived = DerivedFiles(order.settings.derived)
         self._failures: dict[str, str] = {}
-        self._made = 0
         self._verdicts: dict[int, Mapping[str, int]] = {}  # of each chapter's takes
         progress.stage("Listening to the voice sample")
         self.script = Script(order, plan, engine)
         narrator = self.script.speakers[NARRATOR]
         self._engine, self._heard = narrator.engine, narrator.heard
         self._id = self.script.id
-        lines = self.script.wanted()
-        missing = [lines[key] for key in self._store.missing(lines)]
-        self._missing = {line.key for line in missing}
+        self._lines = self.script.wanted()
+        self.missing = self._store.missing(self._lines)
         before = Runs(order.settings.runs).last(order.out.absolute())
         self.changes = find_changes(
-            before.lines if before else (), self.script.record(), self._missing
+            before.lines if before else (), self.script.record(), set(self.missing)
         )
         self._record("running")
-        self._reused = len(lines) - len(missing)
-        self.batches = make_batches(
-            missing, lambda line: len(line.phones), order.settings.batch_size
-        )
-        self._waiting = self._missing_by_chapter(self._missing)
-        phones = sum(len(line.phones) for line in lines.values())
-        progress.expect(phones, sum(len(line.phones) for line in missing))
+        self._reused = len(self._lines) - len(self.missing)
+        self.batches = [[self._lines[key] for key in keys] for keys in self.split(self.missing)]
+        self._waiting = self._missing_by_chapter(set(self.missing))
+        progress.expect(self.units(self._lines), self.units(self.missing))
         self._ways = {
             speaker: self._way(speaker)
-            for speaker in {self.script.way(key)[0] for key in self._missing}
+            for speaker in {self.script.way(key)[0] for key in self.missing}
         }
         progress.pace.start()
 
@@ -173,28 +172,65 @@ class Work:
     def title(self) -> str:
         return self.plan.book.title or self._order.book.stem
 
+    @property
+    def made(self) -> int:
+        """How many takes this run has made, once all is rendered."""
+        return len(self.missing) - len(self._failures)
+
     def render(self, number: int) -> list[int]:
         """Renders and stores the takes of a batch; returns the chapters that are now complete."""
         self._progress.stage("Speaking")
-        batch = self.batches[number]
-        ways: dict[tuple[str, bool], list[Line]] = {}
-        for line in batch:
-            ways.setdefault(self.script.way(line.key), []).append(line)
-        for (speaker, redone), lines in ways.items():
-            reference, gate = self._ways[speaker]
-            failures = render_takes(
-                lines,
-                self.script.speakers[speaker].engine,
-                reference,
-                self.script.sampling(redone),
+        keys = [line.key for line in self.batches[number]]
+        failures: dict[str, str] = {}
+        for part in self.parts(keys):
+            way = self._ways[part.voice]
+            failures |= render_takes(
+                part.lines,
+                way.engine,
+                way.reference,
+                part.sampling,
                 self._store,
                 self._on_take,
-                gate,
+                way.gate,
             )
-            self._failures |= failures
-            for key in failures:
-                self._progress.advance(len(next(one for one in lines if one.key == key).phones))
-        return self._completed({line.key for line in batch})
+        self._progress.advance(self.units(failures))
+        return self.settle(keys, failures)
+
+    def split(self, keys: Sequence[str]) -> list[list[str]]:
+        """Batches of lines, by their keys."""
+        size = self._order.settings.batch_size
+        return make_batches(keys, lambda key: len(self._lines[key].phones), size)
+
+    def parts(self, keys: Iterable[str]) -> tuple[Part[Line], ...]:
+        """What is to be spoken in which voice with which settings, for the lines of a batch."""
+        ways: dict[tuple[str, bool], list[Line]] = {}
+        for key in keys:
+            ways.setdefault(self.script.way(key), []).append(self._lines[key])
+        return tuple(
+            Part(speaker, self.script.sampling(redone), tuple(lines))
+            for (speaker, redone), lines in ways.items()
+        )
+
+    def units(self, keys: Iterable[str]) -> int:
+        """How much work lines are: their phones."""
+        return sum(len(self._lines[key].phones) for key in keys)
+
+    def settle(self, keys: Iterable[str], failures: Mapping[str, str]) -> list[int]:
+        """From now on, the lines of these keys are in the store, but for those that can't be
+        spoken, with the reasons; returns the chapters that are now complete."""
+        self._failures.update(failures)
+        return self._completed(set(keys))
+
+    def again(self) -> list[str]:
+        """Looks once more which takes are missing, though they are settled -> their keys."""
+        spoken = [key for key in self._lines if key not in self._failures]
+        missing = self._store.missing(spoken)
+        self._waiting = self._missing_by_chapter(set(missing))
+        return missing
+
+    def keys(self) -> list[str]:
+        """The keys of all takes of the book."""
+        return list(self._lines)
 
     def ready_chapters(self) -> list[int]:
         """The chapters of which no take is missing before anything is rendered."""
@@ -247,17 +283,15 @@ class Work:
             "verdicts": verdicts,
         }
 
-    def _way(self, speaker: str) -> tuple[Any, Gate]:
-        """The reference of a speaker, and the gate that the takes must pass."""
+    def _way(self, speaker: str) -> Way:
         own, settings = self.script.speakers[speaker], self._order.settings
         reading = self._order.model.reading
-        gate = Gate(own.engine, own.heard.samples, settings.whisper, settings.hear_all, reading)
-        return own.engine.reference(own.heard.samples, own.heard.prompt), gate
+        return find_way(own.engine, own.heard, settings.whisper, settings.hear_all, reading)
 
     def deliver(self, chapters: Sequence[AssembledChapter]) -> Delivered:
         """Makes the files of the book. The record of the run says from then on that it is
         finished."""
-        if self._made >= FEWEST_MEASURED:
+        if self.made >= FEWEST_MEASURED:
             remember_speed(self._order.settings, self._progress.pace.measured)
         narration = Narration(
             book=self.plan.book,
@@ -284,7 +318,7 @@ class Work:
         return RunReport(
             started=datetime.fromtimestamp(self._started).astimezone().isoformat("T", "seconds"),
             wall_seconds=time.time() - self._started,
-            made=self._made,
+            made=self.made,
             reused=self._reused,
             why=count_reasons(self.changes),
             verdicts=dict(sum(map(Counter, self._verdicts.values()), Counter[str]())),
@@ -297,14 +331,13 @@ class Work:
             return None
         data = self._store.get(key)
         if data is None:
-            raise UserError(
+            raise LostTakeError(
                 "A stored take was damaged while the book was being made. Run the same command "
                 "again; only what is missing is made."
             )
         return decode_take(data)
 
     def _on_take(self, line: Line, take: Take) -> None:
-        self._made += 1
         self._progress.advance(len(line.phones))
 
     def _missing_by_chapter(self, missing: set[str]) -> dict[int, set[str]]:

@@ -284,10 +284,12 @@ class Queue:
 
         return self._patiently(change)
 
-    def claim_job(self, owner: str, pool: str, lease_seconds: float) -> Job | None:
+    def claim_job(
+        self, owner: str, pool: str, lease_seconds: float, id: str | None = None
+    ) -> Job | None:
         """The next job to run: waiting and due, or running and left by whoever ran it.
 
-        The smallest priority goes first, then the oldest.
+        The smallest priority goes first, then the oldest; with an `id`, only that job.
         """
         rows = self._run(
             f"""UPDATE voxloom.job SET state = 'running', owner = %(owner)s,
@@ -295,7 +297,7 @@ class Queue:
                     lease_until = now() + make_interval(secs => %(lease)s)
                 WHERE id = (
                     SELECT id FROM voxloom.job
-                    WHERE pool = %(pool)s AND (
+                    WHERE pool = %(pool)s AND (%(id)s::text IS NULL OR id = %(id)s) AND (
                         (state = 'waiting' AND not_before <= now())
                         OR (state = 'running' AND (lease_until IS NULL OR lease_until < now())))
                     ORDER BY priority, created, id FOR UPDATE SKIP LOCKED LIMIT 1)
@@ -303,6 +305,7 @@ class Queue:
             owner=owner,
             pool=pool,
             lease=lease_seconds,
+            id=id,
         )
         return Job(**rows[0]) if rows else None
 
@@ -400,6 +403,13 @@ class Queue:
             job=job_id,
         )
         return Counts(**rows[0])
+
+    def open_keys(self, job_id: str) -> set[str]:
+        """The keys of the lines that are still to be rendered."""
+        rows = self._run(
+            "SELECT keys FROM voxloom.batch WHERE job = %(job)s AND state = 'open'", job=job_id
+        )
+        return {key for row in rows for key in row["keys"]}
 
     def quarantine_exhausted(self, max_attempts: int = MAX_ATTEMPTS) -> list[Exhausted]:
         """Splits the batches that were tried `max_attempts` times and are in nobody's hands.

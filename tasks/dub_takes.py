@@ -15,9 +15,9 @@ import numpy as np
 
 from storage.keys import content_key
 from storage.objects import ObjectStore
-from tasks.dub_fit import FASTEST, SLOWEST
+from tasks.dub_fit import FASTEST, SLOWEST, LineRoom, Mode, choose_speed
 from tasks.gate import Gate
-from tasks.render import ATTEMPTS, Line, Told, choose_takes, refused_lines, varied
+from tasks.render import ATTEMPTS, Line, Told, Way, choose_takes, refused_lines, varied
 from tasks.takes import TAKE_VERSION, Take, take_key, take_seed
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ CANDIDATE_VERSION = "1"  # changes when the same model and settings would say so
 
 # At both ends of a take, which is trimmed: 0.3 to 0.36 s of the built-in voice in two voices.
 _SILENT_SECONDS = 0.32
+# A line that fits its subtitles at such a speed needs no second candidate.
+_COMFORT = (0.97, 1.06)
 # What of the settings only makes sound of what is said.
 _OF_SOUND = ("steps", "guidance", "speed")
 
@@ -48,6 +50,23 @@ class ChosenLine(Line):
     candidate: int = 0
     speed: float = 1.0
     fits: bool = True
+
+
+@dataclass(frozen=True)
+class FittedLine(SaidLine):
+    """The same, and the seconds that its subtitles are shown for and that fit at most (see
+    `dub_fit.LineRoom`)."""
+
+    shown: float = 0.0
+    most: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How lines are fitted to their subtitles, and how often S1 may say one for that."""
+
+    mode: Mode
+    candidates: int
 
 
 def said_line(
@@ -138,6 +157,81 @@ def load_candidate(store: ObjectStore, said: str, number: int) -> "Semantics | N
     """A stored candidate; None where there is none."""
     data = store.get(candidate_key(said, number))
     return None if data is None else decode_candidate(data)
+
+
+def choose_candidate(
+    line: FittedLine,
+    fitting: Fitting,
+    sampling: "Sampling",
+    engine: "VoiceEngine",
+    store: ObjectStore,
+    final: bool = False,
+) -> ChosenLine | None:
+    """Which candidate of a line sounds at which speed; None while some are missing that are needed
+    to tell, or, in the end (`final`), where there is none.
+
+    It hangs on the line's own words and times alone, so that other lines may change.
+    """
+    room = LineRoom(line.shown, line.most)
+    free = fitting.mode == "free"  # the first one is taken, whatever its length
+    found: dict[int, float] = {}
+    broken: dict[int, float] = {}
+    for candidate in range(fitting.candidates):
+        semantics = load_candidate(store, line.key, candidate)
+        if semantics is None:
+            if final:
+                continue
+            return None
+        seconds = expected_seconds(engine, line, semantics)
+        (found if semantics.complete else broken)[candidate] = seconds
+        if candidate == 0 and semantics.complete:
+            choice = choose_speed([seconds], room, fitting.mode)
+            fits = seconds / choice.speed <= room.most
+            if free or (fits and _COMFORT[0] <= choice.speed <= _COMFORT[1]):
+                break
+    found = found or broken
+    if not found:
+        return None
+    choice = choose_speed(list(found.values()), room, fitting.mode)
+    candidate = list(found)[choice.candidate]
+    return chosen_line(line, candidate, choice.speed, sampling, fits=not free)
+
+
+def render_fitted(
+    lines: Sequence[FittedLine],
+    way: Way,
+    fitting: Fitting,
+    sampling: "Sampling",
+    store: ObjectStore,
+    on_take: Callable[[ChosenLine, Take], None],
+) -> dict[str, str]:
+    """Says the lines once, those that don't fit their subtitles several times more, and makes sound
+    of what fits best, as `render_chosen` does.
+
+    The answer maps the keys of the lines that the engine can't speak to what it said. What could be
+    said at all counts, though the engine may have refused to say it again.
+    """
+    failures: dict[str, str] = {}
+    for first, last in ((0, 1), (1, fitting.candidates)):
+        wanted = {
+            (line.key, candidate): (line, candidate)
+            for line in lines
+            if line.key not in failures
+            and choose_candidate(line, fitting, sampling, way.engine, store) is None
+            for candidate in range(first, last)
+            if load_candidate(store, line.key, candidate) is None
+        }
+        some = list(wanted.values())
+        failures |= make_candidates(some, way.engine, way.reference, sampling, store)
+    chosen: dict[str, ChosenLine] = {}
+    for line in lines:
+        choice = choose_candidate(line, fitting, sampling, way.engine, store, final=True)
+        if choice is not None:
+            chosen[choice.key] = choice
+            failures.pop(line.key, None)
+    missing = [chosen[key] for key in store.missing(chosen)]
+    unheard = render_chosen(missing, way.engine, way.reference, sampling, store, on_take, way.gate)
+    return failures | {chosen[key].said: why for key, why in unheard.items()}
 
 
 def render_chosen(

@@ -10,6 +10,7 @@ import numpy as np
 
 from storage.objects import ObjectStore
 from tasks.gate import Gate
+from tasks.hearing import Heard
 from tasks.takes import (
     Take,
     dequantize,
@@ -39,10 +40,27 @@ class Line:
     language: str = "en"
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a voice speaks: the engine, its reference of the voice, and the gate of the takes."""
+
+    engine: "VoiceEngine"
+    reference: Any
+    gate: Gate
+
+
 AnyLine = TypeVar("AnyLine", bound=Line)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Told = Callable[[int, "Rendering"], None]
+
+
+def find_way(
+    engine: "VoiceEngine", heard: Heard, whisper: str, hear_all: bool, reading: str
+) -> Way:
+    """How an engine speaks in a voice; `whisper`, `hear_all` and `reading` as for `Gate`."""
+    gate = Gate(engine, heard.samples, whisper, hear_all, reading)
+    return Way(engine, engine.reference(heard.samples, heard.prompt), gate)
 
 
 def varied(sampling: "Sampling") -> "Sampling":
