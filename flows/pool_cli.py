@@ -114,6 +114,14 @@ def pool_work(
             "pool must do that.",
         ),
     ] = 2,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="What this machine is called in the pool; its host name by default.",
+        ),
+    ] = "",
     debug: DebugOption = False,
 ) -> None:
     """Work for the pool until Ctrl-C: speak batches, plan books and put them together.
@@ -144,7 +152,7 @@ def pool_work(
 
     check_api()
     open_pool(settings)
-    host = socket.gethostname()
+    host = name or socket.gethostname()
     children = [
         _Child(f"{GPU_SLOT}{host}-{number}", (WORKERS,), 1, device)
         for number, device in enumerate(slots)
