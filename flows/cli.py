@@ -298,18 +298,27 @@ def store_verify(debug: DebugOption = False) -> None:
 def store_gc(
     days: Annotated[
         float,
-        typer.Option("--older-than", metavar="DAYS", min=0, help="Runs so old no longer count."),
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            min=0,
+            help="Runs and ended jobs so old no longer count.",
+        ),
     ] = 30.0,
     debug: DebugOption = False,
 ) -> None:
-    """Delete takes and assembled chapters that no recent run has used."""
+    """Delete takes and assembled chapters that no recent run has used, and no job needs."""
     settings = _start()
     from storage.derived import DerivedFiles
+    from storage.kept import keys_of_jobs
     from storage.objects import ObjectStore
     from storage.runs import Runs
 
-    keep = Runs(settings.runs).keys(since=time.time() - days * DAY_SECONDS)
-    freed = ObjectStore(settings.store_url).gc(keep)
+    since = time.time() - days * DAY_SECONDS
+    keep = Runs(settings.runs).keys(since)
+    jobs = keys_of_jobs(settings.store_url, since)
+    # In a pool, somebody may just be making what no job names yet.
+    freed = ObjectStore(settings.store_url).gc(keep | jobs, DAY_SECONDS if jobs else 0.0)
     derived = DerivedFiles(settings.derived).gc(keep)
     typer.echo(
         f"{freed.objects + freed.corrupt_objects} takes deleted, "

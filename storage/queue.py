@@ -29,6 +29,8 @@ STATES: Final[tuple[JobState, ...]] = get_args(JobState)
 
 HIGH, NORMAL, LOW = 1, 2, 3
 MAX_ATTEMPTS = 3
+FIRST_PAUSE = 0.1  # seconds; doubled up to LONGEST_PAUSE
+LONGEST_PAUSE = 5.0
 PATIENCE_SECONDS = 180.0  # PostgreSQL's restart takes less, a broken disk takes longer
 FORGET_WORKER_SECONDS = 24 * 3600.0
 
@@ -185,12 +187,12 @@ class Queue:
     def __init__(self, url: str, patience: float = PATIENCE_SECONDS) -> None:
         try:
             facts = conninfo_to_dict(url)
-        except psycopg.ProgrammingError as error:
+        except psycopg.ProgrammingError:
             # libpq's message would show the string, and with it the password.
             raise UsageError(
                 "VOXLOOM_QUEUE is not a PostgreSQL connection string; "
                 "one looks like postgresql://user:password@host:5432/database"
-            ) from error.__cause__
+            ) from None
         self.name = f"{facts.get('host', 'this machine')}/{facts.get('dbname', '')}"
         self._url = url
         self._patience = patience
@@ -428,6 +430,11 @@ class Queue:
                        ORDER BY job, number FOR UPDATE SKIP LOCKED""",
                     (max_attempts,),
                 ).fetchall()
+                # Nobody else numbers the same job's halves meanwhile.
+                connection.execute(
+                    "SELECT 1 FROM voxloom.job WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
+                    ([row["job"] for row in rows],),
+                )
                 return [_settle(connection, row, max_attempts) for row in rows]
 
         return self._patiently(settle)
@@ -488,7 +495,7 @@ class Queue:
 
     def _patiently(self, action: Callable[[psycopg.Connection[dict[str, Any]]], T]) -> T:
         deadline = time.monotonic() + self._patience
-        pause = 0.1
+        pause = FIRST_PAUSE
         while True:
             try:
                 with self._lock:
@@ -501,11 +508,14 @@ class Queue:
                         f"The queue {self.name} can't be reached for {self._patience:.0f} "
                         f"seconds ({_first_line(error)}); is PostgreSQL running?"
                     ) from error
-                log.warning("the queue %s: %s; trying again", self.name, _first_line(error))
+                if pause == FIRST_PAUSE:
+                    log.warning("the queue %s: %s; trying again", self.name, _first_line(error))
                 time.sleep(pause)
-                pause = min(2 * pause, 5.0)
+                pause = min(2 * pause, LONGEST_PAUSE)
             except psycopg.errors.UndefinedTable as error:
-                raise UserError(f"The database {self.name} holds no queue yet") from error
+                raise UserError(
+                    f"The database {self.name} holds no queue yet; start the pool's server first"
+                ) from error
 
     def _connected(self) -> psycopg.Connection[dict[str, Any]]:
         if self._connection is None or self._connection.closed:

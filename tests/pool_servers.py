@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real S3 server on this machine, that tests start, kill and start again."""
+"""A real PostgreSQL and a real S3 server on this machine; tests start and kill them."""
 
 import os
 import pwd
@@ -31,9 +31,9 @@ class Postgres:
         if user := _user():
             shutil.chown(self._folder, user)
         self._data = self._folder / "data"
+        options = ["--auth=trust", "--username=voxloom", "--encoding=UTF8", "--no-locale"]
         subprocess.run(
-            [self._programs / "initdb", "-D", self._data, *"-A trust -U voxloom -E UTF8".split()]
-            + ["--no-locale", "--no-sync"],
+            [self._programs / "initdb", "-D", self._data, "--no-sync", *options],
             user=user,
             check=True,
             cwd="/",
