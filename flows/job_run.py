@@ -19,7 +19,6 @@ from flows.dub_voices import with_cut_voices
 from flows.dub_work import DubOrder, DubPlan, DubWork, plan_dubbing
 from flows.jobs import (
     OUT,
-    TAKES,
     Pool,
     load_submission,
     read_state,
@@ -39,6 +38,7 @@ from flows.work import (
     remembered_speed,
 )
 from storage.folder import Folder, hash_file
+from storage.kept import TAKES
 from storage.keys import hash_bytes
 from storage.queue import Job, JobState, NewBatch
 from tasks.credits import chapter_title

@@ -31,6 +31,8 @@ from configs.settings import Settings
 from flows.dub_work import DubOrder
 from flows.orders import Order, order_record, read_order, read_voice, voice_record
 from storage.folder import Folder, check_name, hash_file
+from storage.kept import JOBS, STATE
+from storage.keys import hash_bytes
 from storage.library import FACTS, SAMPLE, TUNING, Library, valid_name
 from storage.models import Models
 from tasks.casting import load_cast, voice_beside
@@ -43,8 +45,7 @@ from tasks.voices import AskedVoice
 if TYPE_CHECKING:
     from storage.queue import Job, JobState, Queue
 
-JOBS = "pool/jobs"
-JOB, STATE, TAKES, OUT = "job.json", "state.json", "takes.json", "out"
+JOB, OUT = "job.json", "out"
 VERSION = 1
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,70}")
 _MAX_SLUG = 40
@@ -398,8 +399,6 @@ def _model_name(model: ChosenModel, settings: Settings) -> str:
 
 
 def _put_input(folder: Folder, data: bytes | Path) -> str:
-    from storage.keys import hash_bytes
-
     digest = hash_bytes(data) if isinstance(data, bytes) else hash_file(data)
     folder.put(f"inputs/{digest}.input", data)
     return digest

@@ -7,6 +7,7 @@ done is in the object store, and the reconciler starts another.
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 TELL_SECONDS = 5.0
 TABLE_SECONDS = 30.0
+GRACE_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ def gpu_worker() -> None:
     """Speaks batches of all jobs, on the GPU that CUDA_VISIBLE_DEVICES names or on the CPU."""
     from flows.worker import Worker
 
+    _end_with_parent()
     device = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     Worker(open_pool(start()), str(flow_run.id), f"GPU {device}" if device else "CPU").work()
 
@@ -74,6 +77,7 @@ def reconcile() -> list[str]:
 def _render(job_id: str) -> State[Any]:
     from flows.job_run import LEASE_SECONDS, JobStatus, run_job
 
+    _end_with_parent()
     pool = open_pool(start())
     run = str(flow_run.id)
     job = pool.queue.claim_job(f"{run}-{os.getpid()}", pool.settings.pool, LEASE_SECONDS, job_id)
@@ -90,6 +94,22 @@ def _render(job_id: str) -> State[Any]:
     if error:
         return Failed(message=error)
     return Completed(message=f"The job is {state}.")
+
+
+def _end_with_parent() -> None:
+    """Ends this process soon after Prefect's worker that started it has died: whoever starts that
+    one again expects the GPU to be free."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        log.error("Prefect's worker is gone, so this run ends")
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_SECONDS)
+        os._exit(signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -126,7 +146,7 @@ class _Teller:
         try:
             self._tell(last)
         except api_errors() as error:
-            log.warning("Prefect's API: %s", error)
+            log.warning("Prefect's API: %s", str(error).split(" - ", 1)[0])
 
     def _tell(self, last: bool) -> None:
         status, job = self._status, self._job

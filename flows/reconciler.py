@@ -162,7 +162,7 @@ def ensure_workers(pool: Pool, client: "SyncPrefectClient") -> list[str]:
     name = pool.settings.pool
     slots = [
         worker
-        for worker in client.read_workers_for_work_pool(name)
+        for worker in client.read_workers_for_work_pool(name, limit=_PAGE, offset=0)
         if worker.name.startswith(GPU_SLOT) and worker.status == WorkerStatus.ONLINE
     ]
     lacking = len(slots) - len(_live(client, f"gpu-worker/{name}"))
@@ -230,13 +230,17 @@ def _quick_deaths(client: "SyncPrefectClient", deployment: str) -> int:
 
 def _runs(client: "SyncPrefectClient", deployment: str, **conditions: Any) -> list["FlowRun"]:
     from prefect.client.schemas import filters
+    from prefect.client.schemas.sorting import FlowRunSort
 
     one: UUID = client.read_deployment_by_name(deployment).id
     chosen = filters.FlowRunFilter(
         deployment_id=filters.FlowRunFilterDeploymentId(any_=[one]), **conditions
     )
     runs: list[FlowRun] = []
-    while page := client.read_flow_runs(flow_run_filter=chosen, limit=_PAGE, offset=len(runs)):
+    order = FlowRunSort.START_TIME_DESC
+    while page := client.read_flow_runs(
+        flow_run_filter=chosen, sort=order, limit=_PAGE, offset=len(runs)
+    ):
         runs += page
         if len(page) < _PAGE:
             break
