@@ -6,6 +6,7 @@ file; a reader verifies it, and what does not verify counts as missing, is repor
 aside. Whatever else lies in the same folder (the pool's jobs) is left alone.
 """
 
+import contextlib
 import hashlib
 import logging
 import re
@@ -27,7 +28,6 @@ HEADER_BYTES = len(MAGIC) + hashlib.sha256().digest_size
 CORRUPT = "corrupt"
 STALE_SECONDS = 3600.0  # a temporary file older than this belongs to a writer that is gone
 REQUESTS = 16  # at a time, to a store on the network
-DELETIONS = 1000  # in a request, S3's limit
 # A request for one object costs about as much as this many objects do in a listing (measured).
 LISTED_PER_REQUEST = 12
 FEWEST_LISTED = 256  # keys; fewer are asked for one by one
@@ -107,11 +107,7 @@ class ObjectStore:
 
     def delete(self, key: str) -> None:
         """Removes an object; one that does not exist is no error."""
-        path = self._path(key)
-        try:
-            self._place.patiently(lambda: self._fs.rm_file(path))
-        except FileNotFoundError:
-            return
+        self._delete(self._path(key))
 
     def __iter__(self) -> Iterator[str]:
         """Every key, in order."""
@@ -140,7 +136,8 @@ class ObjectStore:
             )
             or (file.kind == "temporary" and now - file.modified > STALE_SECONDS)
         ]
-        self._delete_all([file.path for file in doomed])
+        with ThreadPoolExecutor(1 if self._local else REQUESTS) as pool:
+            list(pool.map(self._delete, [file.path for file in doomed]))
         return _usage(doomed)
 
     def verify(self) -> list[str]:
@@ -197,14 +194,9 @@ class ObjectStore:
     def _keys(self, files: "dict[str, _File]") -> set[str]:
         return {file.name for file in files.values() if file.kind == "object"}
 
-    def _delete_all(self, paths: Sequence[str]) -> None:
-        if self._local:
-            for path in paths:
-                Path(path).unlink(missing_ok=True)
-            return
-        for start in range(0, len(paths), DELETIONS):
-            some = list(paths[start : start + DELETIONS])
-            self._place.patiently(partial(self._fs.rm, some))
+    def _delete(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._place.patiently(partial(self._fs.rm_file, path))
 
 
 @dataclass(frozen=True)

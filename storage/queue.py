@@ -388,7 +388,7 @@ class Queue:
 
     def release(self, claim: Claim) -> bool:
         """Gives a batch back because the worker stops: the try is not counted."""
-        return self._held(claim, "owner = '', lease_until = NULL, tries = tries - 1")
+        return self._held(claim, "owner = '', lease_until = NULL, tries = greatest(tries - 1, 0)")
 
     def counts(self, job_id: str) -> Counts:
         rows = self._run(

@@ -70,3 +70,14 @@ def s3_url(s3_server, monkeypatch) -> str:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     return f"s3://voxloom/{uuid4().hex}"
+
+
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty place of the kind that the fixture's parameter names."""
+    if request.param == "s3":
+        return str(request.getfixturevalue("s3_url"))
+    return {
+        "folder": str(tmp_path / "store"),
+        "file url": (tmp_path / "store").as_uri(),
+        "memory": f"memory://{uuid4().hex}",
+    }[request.param]

@@ -2,16 +2,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from configs.errors import UsageError
+from configs.errors import UsageError, UserError
+from storage import objects
 from storage.keys import content_key
 from storage.objects import HEADER_BYTES, STALE_SECONDS, ObjectStore
+from tests.conftest import store_url
+
+s3fs = pytest.importorskip("s3fs")
 
 A, B, C = (content_key(name) for name in "abc")
 
@@ -20,14 +26,14 @@ def path_of(store: ObjectStore, key: str) -> Path:
     return Path(store.url) / key[:2] / key[2:4] / key
 
 
-@pytest.fixture(params=["folder", "file url", "memory"])
+@pytest.fixture(params=["folder", "file url", "memory", "s3"])
 def any_store(request, tmp_path):
-    url = {
-        "folder": str(tmp_path / "store"),
-        "file url": (tmp_path / "store").as_uri(),
-        "memory": f"memory://{tmp_path.name}-{request.node.name}",
-    }[request.param]
-    return ObjectStore(url)
+    return ObjectStore(store_url(request, tmp_path))
+
+
+@pytest.fixture
+def s3_store(s3_url):
+    return ObjectStore(s3_url, patience=20.0)
 
 
 @pytest.fixture
@@ -91,6 +97,29 @@ def test_a_corrupt_object_is_set_aside_and_counts_as_missing(any_store, caplog):
     assert any_store.du().corrupt_bytes == len(b"something else")
 
 
+def test_a_local_store_verifies_what_it_says_is_there(store):
+    store.put(A, b"one")
+    path_of(store, A).write_bytes(b"something else")
+    assert store.missing([A]) == [A]
+
+
+@pytest.mark.parametrize("asked", [10, 40])
+@pytest.mark.parametrize("held", [0, 50])
+@pytest.mark.parametrize("listed_per_request", [0, 12])
+def test_keys_are_asked_for_or_listed_and_the_answer_is_the_same(
+    s3_url, monkeypatch, asked, held, listed_per_request
+):
+    monkeypatch.setattr(objects, "FEWEST_LISTED", 20)
+    monkeypatch.setattr(objects, "LISTED_PER_REQUEST", listed_per_request)
+    store = ObjectStore(s3_url)
+    store.put(A, b"")
+    there = [content_key(number) for number in range(held)]
+    for key in there:
+        store.put(key, b"")
+    wanted = [content_key(number) for number in range(held // 2, held // 2 + asked)]
+    assert store.missing([*wanted, *wanted]) == [key for key in wanted if key not in there]
+
+
 def test_verify_names_what_is_corrupt(store):
     for key in (A, B, C):
         store.put(key, b"bytes")
@@ -117,6 +146,76 @@ def test_gc_keeps_what_is_named_and_nothing_else(store):
     assert fresh.exists()
     assert not stale.exists()
     assert store.du().corrupt_objects == 0
+
+
+def test_gc_spares_the_young(any_store):
+    any_store.put(A, b"one")
+    assert any_store.gc([], spare_seconds=3600.0).objects == 0
+    assert any_store.gc([], spare_seconds=0.0).objects == 1
+
+
+def test_what_else_lies_in_the_folder_is_left_alone(any_store):
+    others = ["pool/jobs/x/job.json", f"pool/jobs/x/inputs/{A}", f"{A[:2]}/{A}", A, "aa/bb/readme"]
+    for name in others:
+        any_store._place.fs.makedirs(f"{any_store._root}/{name}".rsplit("/", 1)[0], exist_ok=True)
+        any_store._place.fs.pipe_file(f"{any_store._root}/{name}", b"mine")
+    any_store.put(B, b"two")
+    assert list(any_store) == [B]
+    assert any_store.du().objects == 1
+    assert any_store.gc([]).objects == 1
+    for name in others:
+        assert any_store._place.fs.cat_file(f"{any_store._root}/{name}") == b"mine"
+
+
+def test_an_outage_of_the_server_is_ridden_out(s3_store, s3_server):
+    s3_store.put(A, b"one")
+    s3_server.kill()
+    back = threading.Timer(1.5, s3_server.start)
+    back.start()
+    begun = time.monotonic()
+    with ThreadPoolExecutor(3) as pool:
+        put = pool.submit(s3_store.put, B, b"two")
+        missing = pool.submit(s3_store.missing, [A, C])
+        assert s3_store.get(A) == b"one"
+    assert put.exception() is None
+    assert missing.result() == [C]
+    assert time.monotonic() - begun > 1.5
+    back.join()
+    assert s3_store.get(B) == b"two"
+
+
+def test_a_server_that_is_away_for_good_is_an_error(s3_url, s3_server):
+    store = ObjectStore(s3_url, patience=0.2)
+    store.put(A, b"one")
+    s3_server.kill()
+    try:
+        with pytest.raises(UserError, match="can't be reached"):
+            store.missing([A])
+    finally:
+        s3_server.start()
+    assert store.get(A) == b"one"
+
+
+def test_what_the_server_refuses_is_an_error_at_once(s3_url, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3fs.S3FileSystem.clear_instance_cache()
+    begun = time.monotonic()
+    for action in (lambda store: store.put(A, b""), lambda store: store.get(A)):
+        with pytest.raises(UserError, match="credentials") as caught:
+            action(ObjectStore(s3_url))
+        assert "wrong" not in str(caught.value)
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name)
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(UserError, match="credentials"):
+        ObjectStore(s3_url).get(A)
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert time.monotonic() - begun < 60
+
+
+def test_credentials_are_not_taken_from_a_url():
+    with pytest.raises(UsageError, match="environment"):
+        ObjectStore("s3://key:secret@bucket/takes")
 
 
 def test_only_keys_name_objects(store):
@@ -147,7 +246,7 @@ while True:
 
 def test_a_killed_writer_leaves_no_half_object(store, root):
     start = 0
-    for delay in (0.0, 0.003, 0.01, 0.03, 0.08):
+    for delay in (0.0, 0.003, 0.01, 0.03, 0.4):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, store.url, str(start)], cwd=root, stdout=subprocess.PIPE
         )

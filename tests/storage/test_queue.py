@@ -250,6 +250,16 @@ def test_a_job_that_is_retried_tries_its_quarantined_lines_again(queue):
     assert queue.counts("a").lines_done == 1
 
 
+def test_a_job_that_is_retried_tries_what_was_given_up_again(queue):
+    started(queue, "a")
+    queue.add_batches("a", batches(1))
+    for _ in range(MAX_ATTEMPTS):
+        queue.fail(queue.claim("w", "gpus", LEASE), "no")
+    assert queue.set_state("a", "failed")
+    assert queue.set_state("a", "waiting")
+    assert queue.claim("w", "gpus", LEASE) is not None
+
+
 def test_workers_are_seen(queue):
     queue.beat("first", {"gpu": "H100", "done": 1})
     queue.beat("second", {"gpu": ""})
