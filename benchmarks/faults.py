@@ -404,6 +404,7 @@ def main() -> None:
     parser.add_argument("--rtf", type=float, default=0.2, help="seconds a second of speech takes")
     parser.add_argument("--pause", type=float, nargs=2, default=(5.0, 20.0), help="between faults")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # everything is ended then
     if lack := lacking():
         sys.exit(f"Not on this machine: {', '.join(lack)}. Install PostgreSQL and Redis.")
     shutil.rmtree(given.folder / "out", ignore_errors=True)
