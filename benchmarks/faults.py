@@ -169,12 +169,8 @@ class Campaign:
     def fill_disk(self) -> None:
         """The store's disk is full for a while."""
         ballast = self.topology.folder / "s3" / "ballast"
-        with ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 20))
-                    file.flush()
-            except OSError:
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(1 << 20)):
                 pass
         time.sleep(FULL_SECONDS)
         ballast.unlink()
@@ -231,6 +227,9 @@ class Campaign:
         outcome.secrets_in = leaks(self.topology)
 
     def _fetched(self, job: str) -> Path:
+        os.environ.update(
+            {name: value for name, value in self.topology.client().items() if "AWS" in name}
+        )
         out = self.folder / "out" / job
         folder = Folder(f"{self.topology.store_url}/pool/jobs/{job}/out")
         for name in folder.names():
@@ -405,6 +404,7 @@ def main() -> None:
     parser.add_argument("--rtf", type=float, default=0.2, help="seconds a second of speech takes")
     parser.add_argument("--pause", type=float, nargs=2, default=(5.0, 20.0), help="between faults")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # everything is ended then
     if lack := lacking():
         sys.exit(f"Not on this machine: {', '.join(lack)}. Install PostgreSQL and Redis.")
     shutil.rmtree(given.folder / "out", ignore_errors=True)

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="must not exist yet")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # everything is ended then
     if lack := lacking():
         sys.exit(f"Not on this machine: {', '.join(lack)}. Install PostgreSQL and Redis.")
     load = measure(given.folder.absolute(), given.books, given.lines, given.rtf, given.seed)
