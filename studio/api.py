@@ -16,7 +16,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
-from configs.presets import Format, Mastered, output_options
+from configs.presets import Format, Mastered
 from storage.library import StoredVoice
 from storage.models import Models
 from studio import contents, downloads, mend
@@ -197,9 +197,6 @@ def submit(here: Here, order: Order) -> Job:
     if order.voice is not None:
         _asked_voice(here, order.voice)
     if isinstance(order, BookOrder):
-        if order.voice is None:
-            raise HTTPException(400, "Choose a voice.")
-        output_options(",".join(order.formats), order.mastering, order.layout, order.credits)
         with here.uploads.told(order.book):
             path = here.uploads.path(order.book, "book")
             book = contents.book_of(path, _reading(order))
