@@ -26,6 +26,7 @@ from storage.library import Library
 from storage.objects import ObjectStore
 from storage.runs import Run, RunLine
 from studio.contents import book_of
+from studio.jobs import CAST_FILE
 from studio.models import (
     ChapterText,
     LineEdit,
@@ -96,6 +97,7 @@ class Listen:
         self._derived = DerivedFiles(settings.derived)
         self._store = ObjectStore(settings.store_url)
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._plans: dict[object, dict[int, Utterance]] = {}
         self._scripts: dict[object, Script] = {}
         self._glances: dict[str, tuple[float, list[tuple[int, str]], dict[int, int], int]] = {}
@@ -106,6 +108,8 @@ class Listen:
             order, run = last_order(out, self._settings)
         except UserError as error:
             raise HTTPException(409, "Nothing of this can be heard yet.") from error
+        if (out / CAST_FILE).exists():  # it may be younger than the run
+            order = replace(order, cast=out / CAST_FILE)
         return Made(url, order, run)
 
     def listening(self, made: Made) -> Listening:
@@ -253,7 +257,8 @@ class Listen:
             return False
         if not any(one.seed == seed for one in variants.all()):
             raise HTTPException(404, "There is no such take; make it first.")
-        choose(variants.first, made.order.out, None if undo else seed, undo)
+        with self._writing:
+            choose(variants.first, made.order.out, None if undo else seed, undo)
         return True
 
     def edit(self, made: Made, place: str, edit: LineEdit) -> None:
@@ -264,22 +269,8 @@ class Listen:
             raise HTTPException(409, "This line is not in the book any more; make the book again.")
         if edit.speaker and edit.speaker not in self.voices(made):
             raise HTTPException(400, f"There is no voice or speaker named {edit.speaker}.")
-        kept = line_edits.LineEdit(*line_edits.place_of(utterance))
-        others = []
-        for one in line_edits.load_edits(made.order.out):
-            if one.place == kept.place:
-                kept = one
-            else:
-                others.append(one)
-        if edit.reset:
-            kept = replace(kept, speaker=None, pause_after=None)
-        if edit.speaker is not None:
-            kept = replace(kept, speaker=edit.speaker)
-        if edit.pause_after is not None:
-            kept = replace(kept, pause_after=edit.pause_after)
-        if kept.speaker is not None or kept.pause_after is not None:
-            others.append(kept)
-        line_edits.save_edits(made.order.out, others)
+        with self._writing:
+            _save(made.order.out, utterance, edit)
 
     def _glance(self, key: str) -> tuple[float, list[tuple[int, str]], dict[int, int], int]:
         """Of an assembled chapter: seconds, problems, where lines begin, and the rate; all empty
@@ -397,6 +388,26 @@ def _alike(line: RunLine) -> tuple[str, str, str]:
 
 def _at(utterance: Utterance) -> tuple[int, int]:
     return utterance.chapter, utterance.index
+
+
+def _save(out: Path, utterance: Utterance, edit: LineEdit) -> None:
+    """Puts what changes of a line to what was changed of lines before."""
+    kept = line_edits.LineEdit(*line_edits.place_of(utterance))
+    others = []
+    for one in line_edits.load_edits(out):
+        if one.place == kept.place:
+            kept = one
+        else:
+            others.append(one)
+    if edit.reset:
+        kept = replace(kept, speaker=None, pause_after=None)
+    if edit.speaker is not None:
+        kept = replace(kept, speaker=edit.speaker)
+    if edit.pause_after is not None:
+        kept = replace(kept, pause_after=edit.pause_after)
+    if kept.speaker is not None or kept.pause_after is not None:
+        others.append(kept)
+    line_edits.save_edits(out, others)
 
 
 def _place(chapter: int, index: int) -> str:
