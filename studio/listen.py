@@ -6,6 +6,8 @@ them in, and makes only what they touch.
 """
 
 import io
+import json
+import logging
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from storage.library import Library
 from storage.objects import ObjectStore
 from storage.runs import Run, RunLine
 from studio.contents import book_of
+from studio.downloads import REPORT
 from studio.jobs import CAST_FILE
 from studio.models import (
     ChapterText,
@@ -50,6 +53,8 @@ from tasks.word_times import word_times
 
 MOST_TAKES = 12  # of a line, beside the first one
 _KEPT = 6  # planned chapters in memory
+
+log = logging.getLogger(__name__)
 
 Kept = TypeVar("Kept")
 
@@ -97,17 +102,23 @@ class Listen:
         self._derived = DerivedFiles(settings.derived)
         self._store = ObjectStore(settings.store_url)
         self._lock = threading.Lock()
+        self._records = threading.Lock()
         self._writing = threading.Lock()
+        self._orders: dict[object, tuple[Order, Run]] = {}
         self._plans: dict[object, dict[int, Utterance]] = {}
         self._scripts: dict[object, Script] = {}
         self._glances: dict[str, tuple[float, list[tuple[int, str]], dict[int, int], int]] = {}
 
     def made(self, out: Path, url: str) -> Made:
         """What is known of the book in an output folder; 409 where nothing was begun yet."""
-        try:
-            order, run = last_order(out, self._settings)
-        except UserError as error:
-            raise HTTPException(409, "Nothing of this can be heard yet.") from error
+        key = (out, *sorted((path.name, *_stamp(path)) for path in self._settings.runs.glob("*")))
+        with self._records:
+            if key not in self._orders:
+                try:
+                    _keep(self._orders, key, last_order(out, self._settings), most=2)
+                except UserError as error:
+                    raise HTTPException(409, "Nothing of this can be heard yet.") from error
+            order, run = self._orders[key]
         if (out / CAST_FILE).exists():  # it may be younger than the run
             order = replace(order, cast=out / CAST_FILE)
         return Made(url, order, run)
@@ -132,6 +143,7 @@ class Listen:
                 )
             )
             begin += seconds
+        suspects = _with_unspoken(suspects, made)
         return Listening(
             title=book.title or made.run.title,
             authors=list(book.authors),
@@ -412,6 +424,30 @@ def _save(out: Path, utterance: Utterance, edit: LineEdit) -> None:
 
 def _place(chapter: int, index: int) -> str:
     return f"{chapter + 1}:{index + 1}"
+
+
+def _with_unspoken(suspects: list[Suspect], made: Made) -> list[Suspect]:
+    """The suspects with those that the report alone knows: lines that the model could not speak."""
+    reports = sorted(made.order.out.glob(f"**/{REPORT}"))
+    if made.run.state != "finished" or not reports:
+        return suspects
+    try:
+        told = json.loads(reports[0].read_text(encoding="utf-8"))["incomplete_takes"]
+        listed = [
+            Suspect(
+                place=_place(one["chapter"], one["index"]),
+                text=one["text"],
+                start=one["start_seconds"],
+                reason=one["reason"],
+            )
+            for one in told
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the report %s can't be read: %s", reports[0], error)
+        return suspects
+    known = {one.place for one in suspects}
+    more = [one for one in listed if one.place not in known]
+    return sorted([*suspects, *more], key=lambda one: one.start)
 
 
 def _suspect(

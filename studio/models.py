@@ -357,7 +357,9 @@ class DubCue(BaseModel):
 
 
 class DubListening(BaseModel):
-    """The dub's timeline; `video` is "" where there is none, `audio` is the mix or the voices."""
+    """The dub's timeline; `video` is "" where there is none, `audio` is the mix or the voices.
+    Browsers play the first sound of a video, which is the original's: show it muted beside `audio`.
+    """
 
     title: str
     language: str

@@ -132,6 +132,27 @@ def test_suspects_are_those_of_the_report(heard):
     assert all(reasons[one["place"]] == one["reason"] for one in told["suspects"])
 
 
+def test_lines_that_could_not_be_spoken_are_suspects(page, made):
+    report = page.folder(made) / "out" / "report.json"
+    report.parent.mkdir(exist_ok=True)
+    line = lines(page, made)[3]
+    one = {"chapter": 0, "index": 3, "text": line["text"], "reason": "not spoken, RuntimeError"}
+    for listed in ([one | {"start_seconds": 1e6}], [{"chapter": 0}], "damaged"):
+        report.write_text(json.dumps({"incomplete_takes": listed}))
+        told = page.get(f"/jobs/{made}/listen")["suspects"]
+        assert len({one["place"] for one in told}) == len(told)
+    known = {one["place"] for one in told}
+    report.write_text(json.dumps({"incomplete_takes": [one | {"index": 99, "start_seconds": 1e6}]}))
+    told = page.get(f"/jobs/{made}/listen")["suspects"]
+    assert told[-1] == {
+        "place": "1:100",
+        "text": line["text"],
+        "start": 1e6,
+        "reason": "not spoken, RuntimeError",
+    }
+    assert {one["place"] for one in told[:-1]} == known
+
+
 def test_sound_is_served_in_parts(heard):
     page, made = heard
     chapter = page.get(f"/jobs/{made}/listen")["chapters"][0]
