@@ -11,6 +11,7 @@ from flows.options import (
     ConfigOption,
     DebugOption,
     ModelOption,
+    ProgressOption,
     SeedOption,
     TranscriptOption,
     asked_voice,
@@ -134,6 +135,7 @@ def dub(
     candidates: CandidatesOption = 4,
     seed: SeedOption = 0,
     config: ConfigOption = None,
+    progress_json: ProgressOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Dub a video by its subtitles, or speak a subtitle file in time.
@@ -169,10 +171,11 @@ def dub(
         config,
     )
     from flows.dub import make_dub
-    from flows.progress import spoken_time
+    from flows.progress import print_facts, spoken_time
     from flows.work import engine_of
 
-    made = make_dub(order, terminal(), engine_of(order.model))
+    hears = print_facts if progress_json else None
+    made = make_dub(order, terminal(), engine_of(order.model), hears)
     terminal().print(f"[green]{made.paths[0]}[/]: {spoken_time(made.seconds)}")
     terminal().print(f"{made.verdict} {made.report} says more.")
 

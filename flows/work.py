@@ -32,6 +32,7 @@ from tasks.changes import count_reasons, find_changes
 from tasks.credits import credit_chapters
 from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine
 from tasks.lexicon import find_lexicon
+from tasks.line_edits import edited, load_edits
 from tasks.manifest import Part
 from tasks.overlay_book import check_source
 from tasks.plan import Pauses, Utterance, plan_chapter
@@ -64,13 +65,13 @@ class Plan:
     cast: Mapping[str, tuple[Voice, ...]] = field(default_factory=dict)
 
 
-def plan_book(order: Order, progress: RunProgress) -> Plan:
-    """Reads the book and the voice sample and plans every utterance.
+def plan_book(order: Order, progress: RunProgress, book: Book | None = None) -> Plan:
+    """Reads the book, unless it is given, and the voice sample and plans every utterance.
 
     Everything that can be wrong with what the user gave is found here, before the long work.
     """
     progress.stage("Reading the book")
-    book = read_book(order.book, order.reading)
+    book = book or read_book(order.book, order.reading)
     numbers = (
         select_chapters(book, order.chapters) if order.chapters else list(range(len(book.chapters)))
     )
@@ -84,9 +85,11 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     library = Library(order.settings.voices)
     voices = find_voices(order.voice, library)
     cast = load_cast(order.cast) if order.cast else None
+    edits = load_edits(order.out)
+    given_voices = {edit.speaker: edit.speaker for edit in edits if edit.speaker}
+    given_voices |= cast.voices if cast else {}
     speakers = {
-        name: find_voices(AskedVoice((given,)), library)
-        for name, given in (cast.voices.items() if cast else ())
+        name: find_voices(AskedVoice((given,)), library) for name, given in given_voices.items()
     }
     lexicon = find_lexicon(order.settings.lexicon, order.out, order.lexicon)
     language = order.language or book.language
@@ -109,7 +112,7 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
             warn=warnings.append,
         )
         if utterances:
-            chapters[number] = utterances
+            chapters[number] = edited(utterances, edits)
         else:
             warnings.append(f"Chapter {number + 1} has nothing to be spoken and is left out.")
     if not chapters:
@@ -163,6 +166,7 @@ class Work:
         self.batches = [[self._lines[key] for key in keys] for keys in self.split(self.missing)]
         self._waiting = self._missing_by_chapter(set(self.missing))
         progress.expect(self.units(self._lines), self.units(self.missing))
+        self._show_chapters()
         self._ways = {
             speaker: self._way(speaker)
             for speaker in {self.script.way(key)[0] for key in self.missing}
@@ -220,7 +224,10 @@ class Work:
         """From now on, the lines of these keys are in the store, but for those that can't be
         spoken, with the reasons; returns the chapters that are now complete."""
         self._failures.update(failures)
-        return self._completed(set(keys))
+        settled = list(keys)
+        for key in settled:
+            self._count(key)
+        return self._completed(set(settled))
 
     def again(self) -> list[str]:
         """Looks once more which takes are missing, though they are settled -> their keys."""
@@ -340,6 +347,34 @@ class Work:
 
     def _on_take(self, line: Line, take: Take) -> None:
         self._progress.advance(len(line.phones))
+        self._count(line.key)
+
+    def _count(self, key: str) -> None:
+        """One line less is left of the chapters that have it."""
+        for number in self._chapters_of.pop(key, ()):
+            self._left[number] -= 1
+            self._show_chapter(number)
+
+    def _show_chapters(self) -> None:
+        """Tells which chapters there are and how much of each is spoken."""
+        chapters = self.plan.book.chapters
+        self._progress.chapters(
+            {
+                number: chapters[number].title if 0 <= number < len(chapters) else ""
+                for number in self.plan.chapters
+            }
+        )
+        self._left = {number: len(self._waiting.get(number, ())) for number in self.plan.chapters}
+        self._chapters_of: dict[str, list[int]] = {}
+        for number, keys in self._waiting.items():
+            for key in keys:
+                self._chapters_of.setdefault(key, []).append(number)
+        for number in self.plan.chapters:
+            self._show_chapter(number)
+
+    def _show_chapter(self, number: int) -> None:
+        share = self._left[number] / max(1, len(self.plan.chapters[number]))
+        self._progress.chapter(number, 1 - min(1.0, share))
 
     def _missing_by_chapter(self, missing: set[str]) -> dict[int, set[str]]:
         waiting = {
