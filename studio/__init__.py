@@ -1,0 +1,1 @@
+"""Studio: a page on this machine where a listener makes a book."""
