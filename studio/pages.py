@@ -111,7 +111,8 @@ def listen(request: Request, id: str, chapter: int | None = None) -> Response:
     others = [one for one in api.jobs(request) if one.listenable and one.id != id]
     values: dict[str, Any] = {"job": job, "others": others, "cast": api.cast(request, id)}
     if job.kind == "dub":
-        return _page(request, "dub.html", dub=api.dub(request, id), **values)
+        names = [voice.name for voice in api.voices(request)]
+        return _page(request, "dub.html", dub=api.dub(request, id), names=names, **values)
     values["book"] = book = api.listen(request, id)
     numbers = [one.number for one in book.chapters]
     number = chapter if chapter in numbers else numbers[0]
