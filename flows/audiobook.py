@@ -9,7 +9,7 @@ from configs.settings import Settings
 from flows.delivery import AssembledChapter, Delivered
 from flows.embedded import EmbeddedApi
 from flows.orders import Order
-from flows.progress import RunProgress
+from flows.progress import Facts, RunProgress
 from flows.work import Work, check_folder, plan_book, remembered_speed
 
 if TYPE_CHECKING:
@@ -20,14 +20,15 @@ def make_audiobook(
     order: Order,
     console: Console,
     load_engine: Callable[[Settings], "VoiceEngine"],
+    tell: Callable[[Facts], None] | None = None,
 ) -> Delivered:
-    """Makes the audiobook, or what is missing of it.
+    """Makes the audiobook, or what is missing of it; `tell` is told how far it is.
 
     Prefect's API takes 10 to 20 seconds to start; it does so in a process of its own while the
     book is read and the model loaded.
     """
     settings = order.settings
-    progress = RunProgress(console, remembered_speed(settings))
+    progress = RunProgress(console, remembered_speed(settings), tell)
     with progress.shown():
         api = EmbeddedApi(settings.home / "prefect", settings.log_file.with_name("prefect.log"))
         try:

@@ -16,6 +16,7 @@ from flows.options import (
     ConfigOption,
     DebugOption,
     ModelOption,
+    ProgressOption,
     SeedOption,
     TranscriptOption,
     VoiceOption,
@@ -126,6 +127,7 @@ def audiobook(
     model: ModelOption = "",
     seed: SeedOption = 0,
     config: ConfigOption = None,
+    progress_json: ProgressOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Make a chaptered audiobook of a book: EPUB, plain text, Markdown or HTML.
@@ -159,10 +161,11 @@ def audiobook(
         config,
     )
     from flows.audiobook import make_audiobook
-    from flows.progress import spoken_time
+    from flows.progress import print_facts, spoken_time
     from flows.work import engine_of
 
-    made = make_audiobook(order, terminal(), engine_of(order.model))
+    tell = print_facts if progress_json else None
+    made = make_audiobook(order, terminal(), engine_of(order.model), tell)
     for path in made.paths or (made.report.parent,):
         terminal().print(f"[green]{path}[/]: {spoken_time(made.seconds)} of speech")
     if made.failed:

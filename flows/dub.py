@@ -10,7 +10,7 @@ from flows.dub_delivery import Dubbed, deliver_dub
 from flows.dub_voices import with_cut_voices
 from flows.dub_work import DubOrder, DubWork, plan_dubbing
 from flows.embedded import EmbeddedApi
-from flows.progress import RunProgress
+from flows.progress import Facts, RunProgress
 from flows.work import check_folder, remembered_speed
 
 if TYPE_CHECKING:
@@ -21,10 +21,12 @@ def make_dub(
     order: DubOrder,
     console: Console,
     load_engine: Callable[[Settings], "VoiceEngine"],
+    tell: Callable[[Facts], None] | None = None,
 ) -> Dubbed:
-    """Makes the dub, or what is missing of it. Prefect's API starts meanwhile, as for a book."""
+    """Makes the dub, or what is missing of it; `tell` is told how far it is. Prefect's API starts
+    meanwhile, as for a book."""
     settings = order.settings
-    progress = RunProgress(console, remembered_speed(settings))
+    progress = RunProgress(console, remembered_speed(settings), tell)
     with progress.shown():
         api = EmbeddedApi(settings.home / "prefect", settings.log_file.with_name("prefect.log"))
         try:

@@ -11,6 +11,7 @@ from flows.options import (
     ConfigOption,
     DebugOption,
     ModelOption,
+    ProgressOption,
     SeedOption,
     TranscriptOption,
     asked_voice,
@@ -133,6 +134,7 @@ def dub(
     candidates: CandidatesOption = 4,
     seed: SeedOption = 0,
     config: ConfigOption = None,
+    progress_json: ProgressOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Dub a video by its subtitles, or speak a subtitle file in time.
@@ -157,7 +159,7 @@ def dub(
     settings = start()
     from flows.dub import make_dub
     from flows.dub_work import DubOrder
-    from flows.progress import spoken_time
+    from flows.progress import print_facts, spoken_time
     from flows.work import engine_of
     from tasks.engines import choose_model
 
@@ -178,6 +180,6 @@ def dub(
         track=subtitle_track,
         lexicon=lexicon,
     )
-    made = make_dub(order, terminal(), engine_of(chosen))
+    made = make_dub(order, terminal(), engine_of(chosen), print_facts if progress_json else None)
     terminal().print(f"[green]{made.paths[0]}[/]: {spoken_time(made.seconds)}")
     terminal().print(f"{made.verdict} {made.report} says more.")

@@ -59,6 +59,14 @@ DebugOption = Annotated[
     bool,
     typer.Option("--debug", help="Show a traceback when something fails.", rich_help_panel="Other"),
 ]
+ProgressOption = Annotated[
+    bool,
+    typer.Option(
+        "--progress-json",
+        help="Print how far it is as lines of JSON, for programs.",
+        rich_help_panel="Other",
+    ),
+]
 
 
 def asked_voice(samples: Sequence[str], transcript: str | None) -> "AskedVoice":

@@ -32,6 +32,7 @@ from tasks.credits import credit_chapters
 from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine
 from tasks.gate import Gate
 from tasks.lexicon import find_lexicon
+from tasks.line_edits import edited, load_edits
 from tasks.overlay_book import check_source
 from tasks.plan import Pauses, Utterance, plan_chapter
 from tasks.read_book import Book, read_book, select_chapters
@@ -83,9 +84,11 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
     library = Library(order.settings.voices)
     voices = find_voices(order.voice, library)
     cast = load_cast(order.cast) if order.cast else None
+    edits = load_edits(order.out)
+    given_voices = {edit.speaker: edit.speaker for edit in edits if edit.speaker}
+    given_voices |= cast.voices if cast else {}
     speakers = {
-        name: find_voices(AskedVoice((given,)), library)
-        for name, given in (cast.voices.items() if cast else ())
+        name: find_voices(AskedVoice((given,)), library) for name, given in given_voices.items()
     }
     lexicon = find_lexicon(order.settings.lexicon, order.out, order.lexicon)
     language = order.language or book.language
@@ -108,7 +111,7 @@ def plan_book(order: Order, progress: RunProgress) -> Plan:
             warn=warnings.append,
         )
         if utterances:
-            chapters[number] = utterances
+            chapters[number] = edited(utterances, edits)
         else:
             warnings.append(f"Chapter {number + 1} has nothing to be spoken and is left out.")
     if not chapters:
@@ -163,6 +166,7 @@ class Work:
         self._waiting = self._missing_by_chapter(self._missing)
         phones = sum(len(line.phones) for line in lines.values())
         progress.expect(phones, sum(len(line.phones) for line in missing))
+        self._show_chapters()
         self._ways = {
             speaker: self._way(speaker)
             for speaker in {self.script.way(key)[0] for key in self._missing}
@@ -194,6 +198,7 @@ class Work:
             self._failures |= failures
             for key in failures:
                 self._progress.advance(len(next(one for one in lines if one.key == key).phones))
+                self._count(key)
         return self._completed({line.key for line in batch})
 
     def ready_chapters(self) -> list[int]:
@@ -306,6 +311,34 @@ class Work:
     def _on_take(self, line: Line, take: Take) -> None:
         self._made += 1
         self._progress.advance(len(line.phones))
+        self._count(line.key)
+
+    def _count(self, key: str) -> None:
+        """One line less is left of the chapters that have it."""
+        for number in self._chapters_of.pop(key, ()):
+            self._left[number] -= 1
+            self._show_chapter(number)
+
+    def _show_chapters(self) -> None:
+        """Tells which chapters there are and how much of each is spoken."""
+        chapters = self.plan.book.chapters
+        self._progress.chapters(
+            {
+                number: chapters[number].title if 0 <= number < len(chapters) else ""
+                for number in self.plan.chapters
+            }
+        )
+        self._left = {number: len(self._waiting.get(number, ())) for number in self.plan.chapters}
+        self._chapters_of: dict[str, list[int]] = {}
+        for number, keys in self._waiting.items():
+            for key in keys:
+                self._chapters_of.setdefault(key, []).append(number)
+        for number in self.plan.chapters:
+            self._show_chapter(number)
+
+    def _show_chapter(self, number: int) -> None:
+        share = self._left[number] / max(1, len(self.plan.chapters[number]))
+        self._progress.chapter(number, 1 - min(1.0, share))
 
     def _missing_by_chapter(self, missing: set[str]) -> dict[int, set[str]]:
         waiting = {
