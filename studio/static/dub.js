@@ -31,9 +31,11 @@ document.addEventListener("submit", (event) => {
   });
 });
 
-watchJobs(async (changed) => {
+let rebuilding = false;
+
+watchJobs((changed) => {
   if (changed.id !== job) return;
-  const was = document.getElementById("changes").dataset.state;
-  await part(`/parts/jobs/${job}/changes`, "#changes", "outerHTML");
-  if (changed.state === "finished" && ["running", "queued"].includes(was)) location.reload();
+  part(`/parts/jobs/${job}/changes`, "#changes", "outerHTML");
+  if (["running", "queued"].includes(changed.state)) rebuilding = true;
+  else if (rebuilding && changed.state === "finished") location.reload();
 });

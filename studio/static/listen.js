@@ -15,6 +15,7 @@ let word = null; // the ones that are heard
 let sentence = null;
 let chosen = ""; // the sentence that is mended
 let until = Infinity; // where to stop when one sentence is heard
+const hint = find("mend").innerHTML;
 let version = 0; // of the chapter's sound, so that a browser takes the new one
 
 // chapters
@@ -187,6 +188,8 @@ text.addEventListener("keydown", (event) => {
     if (next) roam(next.element);
   } else if (event.key === "Enter") {
     choose(event.target.dataset.place);
+  } else if (event.key === "Escape" && chosen) {
+    close();
   } else return;
   event.preventDefault();
 });
@@ -218,6 +221,14 @@ async function choose(where) {
   await part(`/parts/listen/${job}/lines/${where}`, "#mend");
 }
 
+/** Goes back to the text; what can be done with a sentence gives way to what was there. */
+function close() {
+  find("mend").innerHTML = hint;
+  element(chosen)?.classList.remove("chosen");
+  element(chosen)?.focus();
+  chosen = "";
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
@@ -226,6 +237,7 @@ document.addEventListener("click", (event) => {
   if (button.matches(".play-take")) playTake(button);
   if (button.id === "make-again") busy(button, makeAgain);
   if (button.dataset.take) busy(button, () => useTake(Number(button.dataset.take)));
+  if (button.id === "close-line") close();
   if (button.id === "pause-planned") busy(button, () => edit({ pause_after: -1 }));
   if (button.dataset.forget) busy(button, () => forget(button.dataset.forget));
 });
@@ -313,18 +325,20 @@ function kept() {
 // changes that are brought in
 
 let drawing = 0;
+let rebuilding = false;
 
 watchJobs((changed) => {
   if (changed.id !== job) return;
   clearTimeout(drawing);
-  drawing = setTimeout(() => brought(changed), 300);
+  drawing = setTimeout(() => part(`/parts/jobs/${job}/changes`, "#changes", "outerHTML"), 300);
+  if (["running", "queued"].includes(changed.state)) rebuilding = true;
+  else if (rebuilding) {
+    rebuilding = false;
+    if (changed.state === "finished") brought().catch((error) => say(error.message));
+  }
 });
 
-async function brought(changed) {
-  const bar = find("changes");
-  const was = bar.dataset.state;
-  await part(`/parts/jobs/${job}/changes`, "#changes", "outerHTML");
-  if (changed.state !== "finished" || !["running", "queued"].includes(was)) return;
+async function brought() {
   const now = audio.currentTime;
   version += 1;
   await part(`/parts/listen/${job}/chapters/${chapter}`, "#text");
@@ -337,6 +351,7 @@ async function brought(changed) {
 
 // where the listener was
 
+if (matchMedia("(max-width: 50rem)").matches) find("chapter-list").open = false;
 load();
 const [lastChapter, lastTime] = JSON.parse(localStorage.getItem(place) ?? "[null, 0]");
 if (lastTime && link(lastChapter) && !location.search) {
