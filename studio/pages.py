@@ -20,6 +20,7 @@ from studio.wording import (
     counted,
     duration,
     language_of,
+    size,
     texts,
 )
 
@@ -34,7 +35,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters["clock"] = clock
+_environment.filters |= {"clock": clock, "size": size}
 _templates = Jinja2Templates(env=_environment)
 
 
@@ -167,9 +168,7 @@ def take(request: Request, id: str) -> Response:
     if not job.listenable:
         return RedirectResponse("/watch", 303)
     others = [one for one in api.jobs(request) if one.listenable and one.id != id]
-    return _page(
-        request, "take.html", job=job, others=others, downloads=api.downloads(request, id)
-    )
+    return _page(request, "take.html", job=job, others=others, downloads=api.downloads(request, id))
 
 
 def _page(request: Request, template: str, **values: Any) -> HTMLResponse:

@@ -41,7 +41,7 @@ def counted(forms: str, count: int) -> str:
 
 def duration(seconds: float, units: Mapping[str, str]) -> str:
     """A duration as one says it: 40 s, 3 min, 2 h 5 min."""
-    if seconds < 60:
+    if round(seconds) < 60:
         return units["seconds"].format(seconds=max(1, round(seconds)))
     hours, minutes = divmod(round(seconds / 60), 60)
     return units["hours" if hours else "minutes"].format(hours=hours, minutes=minutes)
@@ -52,3 +52,8 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def size(count: int) -> str:
+    """A number of bytes as one says it: 3 kB, 12.3 MB."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"

@@ -8,6 +8,7 @@ const job = listen.dataset.job;
 const [audio, takeAudio] = [find("audio"), find("take-audio")];
 const [seek, text] = [find("seek"), find("text")];
 const place = `voxloom-place-${job}`; // where the listener is, remembered by the browser
+const phone = matchMedia("(max-width: 50rem)");
 let chapter = Number(listen.dataset.chapter);
 let words = []; // of the chapter, in order: element, start, end
 let sentences = [];
@@ -219,6 +220,7 @@ async function choose(where) {
   chosen = where;
   for (const one of sentences) one.element.classList.toggle("chosen", one.element.dataset.place === where);
   await part(`/parts/listen/${job}/lines/${where}`, "#mend");
+  if (phone.matches) element(where)?.scrollIntoView(); // above the sheet
 }
 
 /** Goes back to the text; what can be done with a sentence gives way to what was there. */
@@ -351,7 +353,7 @@ async function brought() {
 
 // where the listener was
 
-if (matchMedia("(max-width: 50rem)").matches) find("chapter-list").open = false;
+if (phone.matches) find("chapter-list").open = false;
 load();
 const [lastChapter, lastTime] = JSON.parse(localStorage.getItem(place) ?? "[null, 0]");
 if (lastTime && link(lastChapter) && !location.search) {

@@ -73,7 +73,7 @@ export function fill(text, values) {
 
 /** A duration as one says it: 40 s, 3 min, 2 h 5 min. */
 export function duration(seconds) {
-  if (seconds < 60) {
+  if (Math.round(seconds) < 60) {
     return fill(texts.units.seconds, { seconds: Math.max(1, Math.round(seconds)) });
   }
   const all = Math.round(seconds / 60);
