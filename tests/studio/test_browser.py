@@ -1,0 +1,197 @@
+"""The whole journey in headless Chromium with the built-in voice, as a listener makes it.
+
+The book is a hostile one: it has scripts where a book can have them, and markup in its words.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="needs Playwright (extra dev)")
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SOUND = """async () => {
+  const [audio, context] = [document.getElementById("audio"), new AudioContext()];
+  await context.resume();
+  const analyser = context.createAnalyser();
+  context.createMediaStreamSource(audio.captureStream()).connect(analyser);
+  const samples = new Float32Array(analyser.fftSize);
+  let peak = 0;
+  for (let n = 0; n < 40 && peak < 0.01; n++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    analyser.getFloatTimeDomainData(samples);
+    peak = Math.max(peak, ...samples.map(Math.abs));
+  }
+  context.close();
+  return peak;
+}"""
+BAD = '<img src=x onerror="window.hacked=1">'
+CHAPTER = """<html xmlns="http://www.w3.org/1999/xhtml"><head><title>x</title>
+<script>window.hacked = 1</script><style>body {{ display: none }}</style></head>
+<body onload="window.hacked=1"><h1>{title}</h1>{body}
+<script>window.hacked = 1</script><iframe src="javascript:window.hacked=1"></iframe></body></html>"""
+FIRST = """<p onclick="window.hacked=1">The tea was hot. <a href="javascript:window.hacked=1">Nobody
+spoke</a> for a while.</p><p hx-get="/watch" hx-trigger="load">Then the rain began.</p>"""
+SECOND = "<p>She wrote &lt;script&gt;window.hacked=1&lt;/script&gt; and smiled.</p>"
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny EPUB of two chapters and a page that is not read, with scripts in it."""
+    escaped = BAD.replace("<", "&lt;").replace('"', "&quot;")
+    pages = {
+        "copyright.xhtml": CHAPTER.format(title="Copyright", body="<p>Copyright 2026.</p>"),
+        "one.xhtml": CHAPTER.format(title="Tea", body=FIRST),
+        "two.xhtml": CHAPTER.format(title=escaped, body=SECOND),
+    }
+    items = "".join(
+        f'<item id="i{n}" href="{name}" media-type="application/xhtml+xml"/>'
+        for n, name in enumerate(pages)
+    )
+    spine = "".join(f'<itemref idref="i{n}"/>' for n in range(len(pages)))
+    labels = "".join(
+        f'<li><a href="{name}">{label}</a></li>'
+        for name, label in zip(pages, ("Copyright", "Tea", escaped), strict=True)
+    )
+    path = tmp_path_factory.mktemp("books") / "tea.epub"
+    with zipfile.ZipFile(path, "w") as epub:
+        epub.writestr("mimetype", "application/epub+zip")
+        epub.writestr(
+            "META-INF/container.xml",
+            '<container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container">'
+            '<rootfiles><rootfile full-path="book.opf" '
+            'media-type="application/oebps-package+xml"/></rootfiles></container>',
+        )
+        epub.writestr(
+            "book.opf",
+            '<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id">'
+            '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+            f"<dc:identifier id='id'>tea</dc:identifier><dc:title>Tea {escaped}</dc:title>"
+            "<dc:language>en</dc:language><dc:creator>A. Guest</dc:creator>"
+            '<meta property="dcterms:modified">2026-01-01T00:00:00Z</meta></metadata>'
+            f'<manifest><item id="nav" href="nav.xhtml" media-type="application/xhtml+xml" '
+            f'properties="nav"/>{items}</manifest><spine>{spine}</spine></package>',
+        )
+        epub.writestr(
+            "nav.xhtml",
+            '<html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops">'
+            f'<head><title>x</title></head><body><nav epub:type="toc"><ol>{labels}</ol></nav>'
+            "</body></html>",
+        )
+        for name, text in pages.items():
+            epub.writestr(name, text)
+    return path
+
+
+class Server:
+    """`voxloom studio` as a process of its own, over a home folder that outlives it."""
+
+    def __init__(self, home: Path, root: Path) -> None:
+        self._environment = os.environ | {"VOXLOOM_HOME": str(home), "PYTHONPATH": str(root)}
+        self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        code = "import sys; from studio.cli import main; sys.exit(main())"
+        order = ["studio", "--no-browser", "--port", str(self.port)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code, *order],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if found := re.search(r"http://localhost:(\d+)/", line):
+                self.port = int(found[1])
+                return
+        raise AssertionError("Studio did not start")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    @property
+    def address(self) -> str:
+        return f"http://localhost:{self.port}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("home"), root)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.skip("needs Chromium or Chrome")
+    arguments = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser, server: Server) -> Iterator[BrowserContext]:
+    """A browser that fails the test if anything of the book ran, or asked elsewhere."""
+    context = browser.new_context(
+        base_url=server.address, locale="en-GB", viewport={"width": 1280, "height": 900}
+    )
+    faults: list[str] = []
+    context.on("request", lambda one: note(one.url) if not ours(one.url) else None)
+    context.on("weberror", lambda one: note(str(one.error)))
+    context.on("dialog", lambda one: (note(one.message), one.accept()))
+
+    def ours(url: str) -> bool:
+        return url.startswith((server.address, "blob:", "data:"))
+
+    def note(what: str) -> None:
+        faults.append(what)
+
+    yield context
+    for page in context.pages:
+        assert page.evaluate("window.hacked") is None
+    context.close()
+    assert not faults
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    return page
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds on a page that is serious or worse."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
+    page.wait_for_timeout(300)  # colours that fade
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
