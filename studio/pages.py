@@ -4,15 +4,16 @@ Whatever comes from a book or a file name is text to the templates, which escape
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import api
 from studio.models import ChapterText, Job, ListenLine
+from studio.state import Studio, studio_of
 from studio.wording import (
     COOKIE,
     LANGUAGES,
@@ -25,6 +26,7 @@ from studio.wording import (
 )
 
 router = APIRouter(include_in_schema=False)
+Here = Annotated[Studio, Depends(studio_of)]
 _YEAR = 365 * 24 * 60 * 60
 _ACTIVE = ("running", "queued", "paused")
 
@@ -40,135 +42,135 @@ _templates = Jinja2Templates(env=_environment)
 
 
 @router.get("/")
-def make(request: Request) -> Response:
+def make(here: Here, request: Request) -> Response:
     """The page where a book, a voice and the outputs are chosen."""
-    values = {"limits": api.limits(request), "voices": api.voices(request), "chosen": ""}
+    values = {"limits": api.limits(here), "voices": api.voices(here), "chosen": ""}
     return _page(request, "make.html", **values)
 
 
 @router.get("/parts/book/{id}")
-def book_part(request: Request, id: str, notes: str = "skip", include: str = "") -> Response:
+def book_part(here: Here, request: Request, id: str, notes: str = "skip", include: str = "") -> Response:
     """A book's chapters and what is left out of it; `include` is a list with commas."""
-    contents = api.inspect_book(request, id, notes=notes, include=include)
+    contents = api.inspect_book(here, id, notes=notes, include=include)
     included = [name for name in include.split(",") if name]
     return _page(request, "parts/book.html", id=id, book=contents, notes=notes, included=included)
 
 
 @router.get("/parts/subtitles/{id}")
-def subtitles_part(request: Request, id: str) -> Response:
+def subtitles_part(here: Here, request: Request, id: str) -> Response:
     """Who speaks in subtitles, and what was mended."""
     return _page(
         request,
         "parts/subtitles.html",
         id=id,
-        subtitles=api.inspect_subtitles(request, id),
-        limits=api.limits(request),
+        subtitles=api.inspect_subtitles(here, id),
+        limits=api.limits(here),
     )
 
 
 @router.get("/parts/voices")
-def voices_part(request: Request, chosen: str = "") -> Response:
+def voices_part(here: Here, request: Request, chosen: str = "") -> Response:
     """The registered voices to choose from."""
-    return _page(request, "parts/voices.html", voices=api.voices(request), chosen=chosen)
+    return _page(request, "parts/voices.html", voices=api.voices(here), chosen=chosen)
 
 
 @router.get("/watch")
-def watch(request: Request) -> Response:
+def watch(here: Here, request: Request) -> Response:
     """The queue: what is made now first, what is finished last."""
-    jobs = sorted(api.jobs(request), key=_order)
+    jobs = sorted(api.jobs(here), key=_order)
     return _page(request, "watch.html", jobs=jobs)
 
 
 @router.get("/parts/jobs/{id}")
-def job_part(request: Request, id: str) -> Response:
+def job_part(here: Here, request: Request, id: str) -> Response:
     """One job's card."""
-    return _page(request, "parts/job.html", job=_job(request, id))
+    return _page(request, "parts/job.html", job=api.job(here, id))
 
 
 @router.get("/parts/jobs/{id}/progress")
-def progress_part(request: Request, id: str) -> Response:
+def progress_part(here: Here, request: Request, id: str) -> Response:
     """How far a job is: all of its card that changes while it is made."""
-    return _page(request, "parts/progress.html", job=_job(request, id))
+    return _page(request, "parts/progress.html", job=api.job(here, id))
 
 
 @router.get("/parts/jobs/{id}/changes")
-def changes_part(request: Request, id: str) -> Response:
+def changes_part(here: Here, request: Request, id: str) -> Response:
     """How many changes are not heard yet, and what brings them in."""
-    return _page(request, "parts/changes.html", job=_job(request, id))
+    return _page(request, "parts/changes.html", job=api.job(here, id))
 
 
 @router.get("/listen")
-def listen_to_something(request: Request) -> Response:
+def listen_to_something(here: Here, request: Request) -> Response:
     """The player with what was finished last."""
-    return _newest(request, "listen")
+    return _newest(here, request, "listen")
 
 
 @router.get("/listen/{id}")
-def listen(request: Request, id: str, chapter: int | None = None) -> Response:
+def listen(here: Here, request: Request, id: str, chapter: int | None = None) -> Response:
     """The player: an audiobook with its text, or a dub with its timeline."""
-    job = _job(request, id)
+    job = api.job(here, id)
     if not job.listenable:
         return RedirectResponse("/watch", 303)
-    others = [one for one in api.jobs(request) if one.listenable and one.id != id]
-    values: dict[str, Any] = {"job": job, "others": others, "cast": api.cast(request, id)}
+    others = [one for one in api.jobs(here) if one.listenable and one.id != id]
+    values: dict[str, Any] = {"job": job, "others": others, "cast": api.cast(here, id)}
     if job.kind == "dub":
-        names = [voice.name for voice in api.voices(request)]
-        return _page(request, "dub.html", dub=api.dub(request, id), names=names, **values)
-    values["book"] = book = api.listen(request, id)
+        names = [voice.name for voice in api.voices(here)]
+        return _page(request, "dub.html", dub=api.dub(here, id), names=names, **values)
+    values["book"] = book = api.listen(here, id)
     numbers = [one.number for one in book.chapters]
     number = chapter if chapter in numbers else numbers[0]
-    values["text"] = text = api.chapter(request, id, number)
+    values["text"] = text = api.chapter(here, id, number)
     values["blocks"] = _blocks(text)
-    values["lexicon"] = api.lexicon(request, id)
+    values["lexicon"] = api.lexicon(here, id)
     return _page(request, "listen.html", number=number, **values)
 
 
 @router.get("/parts/listen/{id}/chapters/{number}")
-def chapter_part(request: Request, id: str, number: int) -> Response:
+def chapter_part(here: Here, request: Request, id: str, number: int) -> Response:
     """A chapter's text, each word with its times."""
-    text = api.chapter(request, id, number)
+    text = api.chapter(here, id, number)
     return _page(request, "parts/chapter.html", text=text, blocks=_blocks(text))
 
 
 @router.get("/parts/listen/{id}/suspects")
-def suspects_part(request: Request, id: str) -> Response:
+def suspects_part(here: Here, request: Request, id: str) -> Response:
     """The lines that are worth listening to."""
-    return _page(request, "parts/suspects.html", book=api.listen(request, id))
+    return _page(request, "parts/suspects.html", book=api.listen(here, id))
 
 
 @router.get("/parts/listen/{id}/lines/{place}")
-def line_part(request: Request, id: str, place: str) -> Response:
+def line_part(here: Here, request: Request, id: str, place: str) -> Response:
     """What can be done with a line: its takes, its pronunciation, its speaker, its pause."""
     number = int(place.partition(":")[0])
-    lines = api.chapter(request, id, number).lines
+    lines = api.chapter(here, id, number).lines
     line = next((line for line in lines if line.place == place), None)
     if line is None:
         raise HTTPException(404)
-    values = {"line": line, "takes": api.takes(request, id, place)}
-    voices = api.listen(request, id).voices
+    values = {"line": line, "takes": api.takes(here, id, place)}
+    voices = api.listen(here, id).voices
     return _page(request, "parts/line.html", id=id, voices=voices, **values)
 
 
 @router.get("/parts/listen/{id}/lexicon")
-def lexicon_part(request: Request, id: str) -> Response:
+def lexicon_part(here: Here, request: Request, id: str) -> Response:
     """The words that this book says in a way of their own."""
-    return _page(request, "parts/lexicon.html", id=id, lexicon=api.lexicon(request, id))
+    return _page(request, "parts/lexicon.html", id=id, lexicon=api.lexicon(here, id))
 
 
 @router.get("/take")
-def take_something(request: Request) -> Response:
+def take_something(here: Here, request: Request) -> Response:
     """The files of what was finished last."""
-    return _newest(request, "take")
+    return _newest(here, request, "take")
 
 
 @router.get("/take/{id}")
-def take(request: Request, id: str) -> Response:
+def take(here: Here, request: Request, id: str) -> Response:
     """The files of a book or dub."""
-    job = _job(request, id)
+    job = api.job(here, id)
     if not job.listenable:
         return RedirectResponse("/watch", 303)
-    others = [one for one in api.jobs(request) if one.listenable and one.id != id]
-    return _page(request, "take.html", job=job, others=others, downloads=api.downloads(request, id))
+    others = [one for one in api.jobs(here) if one.listenable and one.id != id]
+    return _page(request, "take.html", job=job, others=others, downloads=api.downloads(here, id))
 
 
 def _page(request: Request, template: str, **values: Any) -> HTMLResponse:
@@ -190,13 +192,9 @@ def _page(request: Request, template: str, **values: Any) -> HTMLResponse:
     return answer
 
 
-def _job(request: Request, id: str) -> Job:
-    return api.job(request, id)
-
-
-def _newest(request: Request, page: str) -> Response:
+def _newest(here: Studio, request: Request, page: str) -> Response:
     """Leads to the page of what was finished last; says so where there is none."""
-    jobs = [job for job in api.jobs(request) if job.listenable]
+    jobs = [job for job in api.jobs(here) if job.listenable]
     if not jobs:
         return _page(request, "empty.html", page=page)
     newest = max(jobs, key=lambda job: job.finished or job.added)

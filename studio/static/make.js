@@ -55,7 +55,7 @@ const ends = (name, kind) => accept[kind].some((end) => name.toLowerCase().endsW
 
 takeFiles(
   "book",
-  (name) => (ends(name, "subtitles") ? "subtitles" : ends(name, "book") ? "book" : ""),
+  (name) => ["subtitles", "book", "video"].find((kind) => ends(name, kind)) ?? "",
   (file, kind) => showBook(file.id, kind),
 );
 
@@ -65,7 +65,7 @@ async function showBook(id, kind, query = "") {
   waiting.className = "busy";
   waiting.textContent = texts.make.looking;
   contents.prepend(waiting);
-  const path = kind === "subtitles" ? `/parts/subtitles/${id}` : `/parts/book/${id}${query}`;
+  const path = kind !== "book" ? `/parts/subtitles/${id}` : `/parts/book/${id}${query}`;
   try {
     await part(path, "#contents");
   } finally {
@@ -78,13 +78,14 @@ async function showBook(id, kind, query = "") {
   find("book-drop").hidden = true;
   find("another").addEventListener("click", another);
   if (first) {
-    made.video = "";
+    made.video = kind === "video" ? id : "";
     find("sentence").value = book.dataset.sentence;
     find("preview-audio").hidden = true;
   }
   for (const element of document.querySelectorAll(".for-book")) element.hidden = made.kind !== "book";
   for (const element of document.querySelectorAll(".for-dub")) element.hidden = made.kind !== "dub";
   if (made.kind === "dub") {
+    find("video-drop").hidden = Boolean(made.video);
     takeFiles("video", (name) => (ends(name, "video") ? "video" : ""), (file) => {
       made.video = file.id;
       find("video-name").textContent = `${texts.make.video}: ${file.name}`;

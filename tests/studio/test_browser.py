@@ -35,7 +35,7 @@ SOUND = """async () => {
 }"""
 BAD = '<img src=x onerror="window.hacked=1">'
 CHAPTER = """<html xmlns="http://www.w3.org/1999/xhtml"><head><title>x</title>
-<script>window.hacked = 1</script><style>body {{ display: none }}</style></head>
+<script>window.hacked = 1</script><style>body {{ background: url(http://example.com/x.png) }}</style></head>
 <body onload="window.hacked=1"><h1>{title}</h1>{body}
 <script>window.hacked = 1</script><iframe src="javascript:window.hacked=1"></iframe></body></html>"""
 FIRST = """<p onclick="window.hacked=1">The tea was hot. <a href="javascript:window.hacked=1">Nobody
@@ -195,3 +195,84 @@ def serious(page: Page) -> list[str]:
         for one in found
         if one["impact"] in ("serious", "critical")
     ]
+
+
+def test_a_listener_makes_hears_mends_and_takes_away_a_book(
+    server: Server, page: Page, book: Path, root: Path
+) -> None:
+    # Make: a book and a voice are dropped, a sentence is heard, the order is given.
+    page.goto("/")
+    page.set_input_files(
+        "#book-file",
+        {
+            "name": '"><script>window.hacked=1</script>.epub',
+            "mimeType": "application/epub+zip",
+            "buffer": book.read_bytes(),
+        },
+    )
+    expect(page.locator("#book h3")).to_have_text(f"Tea {BAD}")
+    expect(page.locator('[name="chapter"]')).to_have_count(2)
+    expect(page.locator("#contents")).to_contain_text("copyright page")
+    expect(page.locator("#spoken")).not_to_be_empty()
+    page.set_input_files("#voice-file", root / "demo" / "voice.flac")
+    page.get_by_label("This voice may be used").check()
+    page.fill("#voice-name", "Ada")
+    page.click("#keep-voice")
+    expect(page.get_by_role("radio", name="Ada")).to_be_checked()
+    page.fill("#sentence", "The tea was hot.")
+    page.click("#hear")
+    page.wait_for_function("document.getElementById('preview-audio').currentTime > 0.2")
+    assert serious(page) == []
+    page.get_by_role("checkbox", name="MP3").check()
+    page.click("#start")
+
+    # Watch: the server is killed in the middle, and goes on where it was.
+    page.wait_for_url("**/watch")
+    card = page.locator(".job")
+    expect(card.locator("progress").first).to_be_visible()
+    assert serious(page) == []
+    server.kill()
+    expect(page.locator("#cut-off")).to_be_visible()
+    server.start()
+    expect(page.locator("#cut-off")).to_be_hidden()
+    expect(card).to_have_attribute("data-state", "finished", timeout=180_000)
+
+    # Listen: sound is heard, and the words follow it.
+    card.get_by_role("link", name="Listen").click()
+    expect(page.locator("h1")).to_have_text(f"Tea {BAD}")
+    page.get_by_role("button", name="Play", exact=True).click()
+    assert page.evaluate(SOUND) > 0.01
+    seen = set()
+    for _ in range(3):
+        page.wait_for_selector(".sentence .now")
+        seen.add(page.locator(".sentence .now").first.inner_text())
+        page.wait_for_timeout(700)
+    assert len(seen) > 1
+    assert serious(page) == []
+
+    # Mend: a sentence is made again, its other take is chosen, and only that is rebuilt.
+    page.get_by_text("Then the rain began.").click()
+    line = page.locator("#line")
+    expect(line.locator(".takes li")).to_have_count(1)
+    line.get_by_role("button", name="Make it again").click()
+    expect(line.locator(".takes li")).to_have_count(2, timeout=60_000)
+    line.get_by_role("button", name="Use take 2").click()
+    expect(page.locator("#changes")).to_contain_text("1 change")
+    page.get_by_role("button", name="Put into the book").click()
+    expect(page.locator("#messages")).to_contain_text("in the book", timeout=120_000)
+    expect(page.locator("#changes")).to_be_hidden()
+    expect(line.locator(".takes li").nth(1)).to_contain_text("in the book")
+    assert serious(page) == []
+
+    # Take away: the files come, with the book's own words in them.
+    page.get_by_role("main").get_by_role("link", name="Take away").click()
+    assert serious(page) == []
+    with page.expect_download() as wait:
+        page.get_by_role("link", name=re.compile(r"Download .*\.m4b")).click()
+    assert wait.value.path().read_bytes()[4:8] == b"ftyp"
+    with page.expect_download() as wait:
+        page.get_by_role("link", name=re.compile(r"Download .*\.srt")).click()
+    assert "<script>" in wait.value.path().read_text().replace("\n", " ")
+    with page.expect_popup() as popup:
+        page.get_by_role("link", name="Open the report").click()
+    expect(popup.value.locator("h1")).to_have_text(f"Tea {BAD}")
