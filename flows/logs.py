@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from configs.errors import UserError
 
-ROOMS = ("configs", "flows", "model", "storage", "tasks")
+ROOMS = ("configs", "flows", "model", "storage", "studio", "tasks")
 HANDLER = "voxloom file"
 _KEEP_BYTES = 5_000_000
 

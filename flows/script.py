@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from storage.keys import content_key, hash_bytes
@@ -85,7 +85,7 @@ class Script:
 
     def wanted(self) -> dict[str, Line]:
         """What the renderer has to know, by key."""
-        return {key: _renderable(line.utterance, key) for key, line in self._by_key.items()}
+        return {key: renderable(line.utterance, key) for key, line in self._by_key.items()}
 
     def way(self, key: str) -> tuple[str, bool]:
         """Who speaks the line of a key, and whether it was made again: what lines that are rendered
@@ -134,6 +134,19 @@ class Script:
         """The lines as the record of the run keeps them."""
         return tuple(self._record(line) for line in self)
 
+    def variant(self, line: ScriptLine, seed: int) -> ScriptLine:
+        """The line as it is made again from a seed."""
+        key = self._key(line.utterance, seed, True)
+        return replace(line, key=key, seed=seed, redone=True)
+
+    def first(self, line: ScriptLine) -> ScriptLine:
+        """The line as it is if nobody makes it again."""
+        return replace(line, key=line.name, seed=self._order.seed, redone=False)
+
+    def speaker(self, line: ScriptLine) -> Speaker:
+        """Who speaks a line."""
+        return self.speakers[self._speaker(line.utterance)]
+
     def _line(
         self, utterance: Utterance, chosen: dict[tuple[str, int], Redone], seen: Counter[str]
     ) -> ScriptLine:
@@ -170,7 +183,7 @@ class Script:
             utterance.index,
             utterance.text,
             line.key,
-            said=_short([utterance.phones, utterance.language]),
+            said=said_hash(utterance),
             voice=_short(speaker.heard.content_hash),
             model=_short([TAKE_VERSION, speaker.engine.content_hash]),
             settings=_short(settings),
@@ -178,8 +191,14 @@ class Script:
         )
 
 
-def _renderable(utterance: Utterance, key: str) -> Line:
+def renderable(utterance: Utterance, key: str) -> Line:
+    """What the renderer has to know of an utterance."""
     return Line(key, utterance.phones, utterance.characters, utterance.language)
+
+
+def said_hash(utterance: Utterance) -> str:
+    """Names what is said of an utterance, as the record of a run has it."""
+    return _short([utterance.phones, utterance.language])
 
 
 def _short(content: object) -> str:

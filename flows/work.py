@@ -64,13 +64,13 @@ class Plan:
     cast: Mapping[str, tuple[Voice, ...]] = field(default_factory=dict)
 
 
-def plan_book(order: Order, progress: RunProgress) -> Plan:
-    """Reads the book and the voice sample and plans every utterance.
+def plan_book(order: Order, progress: RunProgress, book: Book | None = None) -> Plan:
+    """Reads the book, unless it is given, and the voice sample and plans every utterance.
 
     Everything that can be wrong with what the user gave is found here, before the long work.
     """
     progress.stage("Reading the book")
-    book = read_book(order.book, order.reading)
+    book = book or read_book(order.book, order.reading)
     numbers = (
         select_chapters(book, order.chapters) if order.chapters else list(range(len(book.chapters)))
     )

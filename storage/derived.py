@@ -42,6 +42,15 @@ class DerivedFiles:
             return None
         return path, facts
 
+    def look(self, key: str, suffix: str) -> tuple[Path, dict[str, Any]] | None:
+        """The same without reading the whole file, for who only wants to see or hear it."""
+        path = self._path(key, suffix)
+        try:
+            facts = json.loads(_facts(path).read_bytes())["facts"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return (path, facts) if path.is_file() else None
+
     def make(
         self, key: str, suffix: str, make: Callable[[Path], dict[str, Any]]
     ) -> tuple[Path, dict[str, Any]]:

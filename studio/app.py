@@ -1,42 +1,60 @@
 """Studio's application: the API, the pages, and what guards both."""
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from configs.errors import UserError
 from configs.settings import Settings
+from flows.work import engine_of
 from studio import api, pages
-from studio.security import Guard, csrf_token
+from studio.jobs import PROGRAM, LocalJobs, uploads_of
+from studio.listen import Listen
+from studio.security import Guard, secret
+from studio.speaking import LoadEngine, Speaking
+from studio.state import Studio
+from studio.uploads import Uploads
 
 STATIC = Path(__file__).with_name("static")
 
 
-@dataclass(frozen=True)
-class Studio:
-    """What the routes work with, as `request.app.state.studio`."""
-
-    settings: Settings
-    home: Path
-    csrf: str
-
-
-def create_app(settings: Settings, token: str = "") -> FastAPI:
+def create_app(
+    settings: Settings,
+    token: str = "",
+    program: Sequence[str] = PROGRAM,
+    load: LoadEngine = engine_of,
+) -> FastAPI:
     """Studio over the home folder of `settings`. With a `token` everybody must show it; without
-    one the application answers to the names of this machine only."""
+    one the application answers to the names of this machine only. `program` is the command line
+    that jobs run, `load` loads the engine of previews."""
     home = settings.home / "studio"
-    home.mkdir(parents=True, exist_ok=True)
-    studio = Studio(settings, home, csrf_token(home))
+    uploads = Uploads(home / "uploads")
+    jobs = LocalJobs(home / "jobs", uploads, program)
+    speaking = Speaking(settings, home / "previews", load)
+    studio = Studio(
+        settings, home, secret(home, "csrf"), uploads, jobs, speaking, Listen(settings, speaking)
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        jobs.start()
+        uploads.forget(id for job in jobs.all() for id in uploads_of(job))
+        yield
+        await anyio.to_thread.run_sync(jobs.stop)
+
     app = FastAPI(
         title="Voxloom Studio",
         version=version("voxloom"),
         openapi_url="/api/openapi.json",
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
+        lifespan=lifespan,
     )
     app.state.studio = studio
     app.add_middleware(Guard, csrf=studio.csrf, token=token)

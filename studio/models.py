@@ -157,11 +157,13 @@ Order = Annotated[BookOrder | DubOrder, Field(discriminator="kind")]
 
 
 class Estimate(BaseModel):
-    """How long it will be, and how long making it takes on this machine (None: not known yet)."""
+    """How long it will be, and how long making it takes on this machine; without `measured` its
+    speed is only assumed, for nothing was made here before."""
 
     words: int
     spoken_seconds: float
-    work_seconds: float | None
+    work_seconds: float
+    measured: bool
 
 
 class PreviewRequest(Asked):
@@ -188,8 +190,8 @@ class ChapterProgress(BaseModel):
 
 class Progress(BaseModel):
     stage: str
-    done: float | None = Field(description="0 to 1 of all; None while nobody knows")
-    seconds_left: float | None
+    done: float | None = Field(description="0 to 1 of the stage; None while nobody knows")
+    seconds_left: float | None = Field(description="until all is done, as far as is known")
     chapters: list[ChapterProgress]
 
 
@@ -205,7 +207,8 @@ class Job(BaseModel):
     title: str
     state: JobState
     order: Order
-    added: float
+    added: float = Field(description="Unix time, seconds")
+    queued: float = Field(description="when it was queued last")
     finished: float | None
     progress: Progress | None
     error: str
@@ -227,7 +230,7 @@ class ListenChapter(BaseModel):
     title: str
     seconds: float
     start: float = Field(description="seconds from the beginning of the book")
-    audio: str = Field(description="URL; supports Range")
+    audio: str = Field(description='URL, supports Range; "" while it is being made')
     suspects: int
 
 
@@ -296,10 +299,12 @@ class TakeChoice(Asked):
 
 
 class LineEdit(Asked):
-    """What changes of a line; None leaves it as it is, and speaker "" or pause -1 as planned."""
+    """What changes of a line, None is left as it is: who speaks ("" is the narrator), and the pause
+    after it in seconds. `reset` takes back what was changed before."""
 
     speaker: str | None = Field(default=None, max_length=64)
-    pause_after: float | None = Field(default=None, ge=-1, le=10)
+    pause_after: float | None = Field(default=None, ge=0, le=10)
+    reset: bool = False
 
 
 class LexiconEntry(Asked):
@@ -323,7 +328,7 @@ class CastMember(BaseModel):
 
 
 class Download(BaseModel):
-    """A file to take away; a folder of chapters comes as a zip."""
+    """A file to take away; a folder of chapters comes as a zip. `format` is the file's ending."""
 
     name: str
     format: str

@@ -7,6 +7,7 @@ rebinding) is refused.
 """
 
 import hmac
+import os
 import secrets
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -15,8 +16,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from storage.files import write_whole
 
 CSRF_HEADER = "x-csrf-token"
 TOKEN_COOKIE = "voxloom_token"
@@ -43,12 +42,14 @@ _HEADERS = {
 }
 
 
-def csrf_token(home: Path) -> str:
-    """The secret that our pages carry; the same after a restart, so that open pages go on."""
-    path = home / "csrf"
+def secret(home: Path, name: str) -> str:
+    """A random secret in a file of its own; the same after a restart, so that open pages go on."""
+    path = home / name
     if not path.exists():
-        write_whole(path, secrets.token_hex(32).encode())
-        path.chmod(0o600)
+        home.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
     return path.read_text(encoding="ascii").strip()
 
 
