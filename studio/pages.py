@@ -117,7 +117,7 @@ def listen(here: Here, request: Request, id: str, chapter: int | None = None) ->
         names = [voice.name for voice in api.voices(here)]
         return _page(request, "dub.html", dub=api.dub(here, id), names=names, **values)
     values["book"] = book = api.listen(here, id)
-    numbers = [one.number for one in book.chapters]
+    numbers = [one.number for one in book.chapters if one.audio]
     number = chapter if chapter in numbers else numbers[0]
     values["text"] = text = api.chapter(here, id, number)
     values["blocks"] = _blocks(text)
@@ -130,6 +130,13 @@ def chapter_part(here: Here, request: Request, id: str, number: int) -> Response
     """A chapter's text, each word with its times."""
     text = api.chapter(here, id, number)
     return _page(request, "parts/chapter.html", text=text, blocks=_blocks(text))
+
+
+@router.get("/parts/listen/{id}/chapters")
+def chapters_part(here: Here, request: Request, id: str, chapter: int = 1) -> Response:
+    """The chapters to choose from; `chapter` is the one that is shown."""
+    book = api.listen(here, id)
+    return _page(request, "parts/chapters.html", book=book, number=chapter)
 
 
 @router.get("/parts/listen/{id}/suspects")
@@ -146,9 +153,14 @@ def line_part(here: Here, request: Request, id: str, place: str) -> Response:
     line = next((line for line in lines if line.place == place), None)
     if line is None:
         raise HTTPException(404)
-    values = {"line": line, "takes": api.takes(here, id, place)}
     voices = api.listen(here, id).voices
-    return _page(request, "parts/line.html", id=id, voices=voices, **values)
+    return _page(request, "parts/line.html", id=id, voices=voices, line=line)
+
+
+@router.get("/parts/listen/{id}/lines/{place}/takes")
+def takes_part(here: Here, request: Request, id: str, place: str) -> Response:
+    """The takes of a line; the first time this takes a while, since the model is loaded."""
+    return _page(request, "parts/takes.html", takes=api.takes(here, id, place))
 
 
 @router.get("/parts/listen/{id}/lexicon")

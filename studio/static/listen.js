@@ -17,7 +17,6 @@ let sentence = null;
 let chosen = ""; // the sentence that is mended
 let until = Infinity; // where to stop when one sentence is heard
 const hint = find("mend").innerHTML;
-let version = 0; // of the chapter's sound, so that a browser takes the new one
 
 // chapters
 
@@ -26,8 +25,7 @@ const link = (number) => links().find((one) => Number(one.dataset.number) === nu
 
 function load() {
   const here = link(chapter);
-  const address = `${here.dataset.audio}${version ? `?version=${version}` : ""}`;
-  if (audio.getAttribute("src") !== address) audio.src = address;
+  if (audio.getAttribute("src") !== here.dataset.audio) audio.src = here.dataset.audio;
   audio.playbackRate = Number(find("speed").value);
   for (const one of links()) one.removeAttribute("aria-current");
   here.setAttribute("aria-current", "true");
@@ -280,20 +278,21 @@ function playTake(button) {
   takeAudio.play().catch((error) => say(error.message));
 }
 
+const showTakes = () => part(`/parts/listen/${job}/lines/${chosen}/takes`, "#takes");
 const lineAddress = () => `/api/jobs/${job}/lines/${chosen}`;
 
 async function makeAgain() {
   const where = chosen;
   await call("POST", `${lineAddress()}/takes`);
   if (where !== chosen) return;
-  await choose(where);
+  await showTakes();
   const all = document.querySelectorAll(".play-take");
   all[all.length - 1]?.focus();
 }
 
 async function useTake(seed) {
   await call("PUT", `${lineAddress()}/take`, { seed });
-  await choose(chosen);
+  await showTakes();
   kept();
 }
 
@@ -342,7 +341,7 @@ watchJobs((changed) => {
 
 async function brought() {
   const now = audio.currentTime;
-  version += 1;
+  await part(`/parts/listen/${job}/chapters?chapter=${chapter}`, "#chapters");
   await part(`/parts/listen/${job}/chapters/${chapter}`, "#text");
   await part(`/parts/listen/${job}/suspects`, "#suspects");
   load();
