@@ -3,7 +3,7 @@
 Every request that changes something carries the header X-CSRF-Token with the value that
 /api/limits tells (and the pages, from `request.app.state.studio.csrf`). What goes wrong is a
 `Problem`: 400 (what was asked for), 403 (token), 404, 409 (not now), 413 (too large), 415 (not
-that kind of file).
+that kind of file), 422 (no such request).
 """
 
 import asyncio
@@ -57,6 +57,7 @@ from tasks.matter import AS_USUAL, Reading, reading_of
 from tasks.voices import AskedVoice, register_voice
 
 KEEP_ALIVE_SECONDS = 15.0
+_KEPT_LONG = "private, max-age=86400"
 # May be opened in the page; all else is only downloaded.
 _PLAYED = frozenset(
     ".flac .m4a .m4b .m4v .mkv .mov .mp3 .mp4 .ogg .opus .vtt .wav .webm".split()  # noqa: SIM905
@@ -64,7 +65,7 @@ _PLAYED = frozenset(
 
 router = APIRouter(
     prefix="/api",
-    responses={code: {"model": Problem} for code in (400, 403, 404, 409, 413, 415)},
+    responses={code: {"model": Problem} for code in (400, 403, 404, 409, 413, 415, 422)},
 )
 Here = Annotated[Studio, Depends(studio_of)]
 
@@ -91,9 +92,11 @@ async def upload(
 ) -> Upload:
     """Takes a file: its bytes are the body of the request. The type is told by the content."""
     said = request.headers.get("content-length", "")
-    return await here.uploads.take(
+    taken = await here.uploads.take(
         kind, name, request.stream(), int(said) if said.isdecimal() else 0
     )
+    here.speaking.warm()  # somebody will want to hear a voice soon
+    return taken
 
 
 @router.delete("/uploads/{id}", status_code=204)
@@ -273,7 +276,8 @@ def chapter(here: Here, id: str, number: int) -> ChapterText:
 def chapter_audio(here: Here, id: str, number: int) -> Response:
     """A chapter's sound, FLAC; supports Range."""
     path = here.listen.chapter_sound(_made(here, id), number)
-    return FileResponse(path, media_type="audio/flac")
+    # The address that `listen` gives changes with the sound.
+    return FileResponse(path, media_type="audio/flac", headers={"Cache-Control": _KEPT_LONG})
 
 
 @router.get("/jobs/{id}/lines/{place}/takes")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -59,6 +60,7 @@ def create_app(
     app.state.studio = studio
     app.add_middleware(Guard, csrf=studio.csrf, token=token)
     app.add_exception_handler(UserError, _told)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -67,3 +69,11 @@ def create_app(
 
 def _told(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 400)
+
+
+def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """The first thing that is wrong with a request, as a sentence like all others."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return JSONResponse({"detail": f"{where}: {first['msg']}" if where else first["msg"]}, 422)

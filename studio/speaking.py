@@ -16,7 +16,7 @@ from flows.speak import speak
 from flows.work import engine_of
 from model.speaking import VoiceEngine
 from storage.objects import ObjectStore
-from tasks.engines import ChosenModel, check_language
+from tasks.engines import BUILT_IN, ChosenModel, check_language
 from tasks.gate import Gate
 from tasks.render import render_takes
 from tasks.takes import Take
@@ -41,6 +41,11 @@ class Speaking:
         """The engine of a model, loaded if need be."""
         with self._lock:
             return self._engine(model)
+
+    def warm(self) -> None:
+        """Loads the built-in voice beside everything else, unless an engine is loaded already."""
+        if self._loaded is None and not self._lock.locked():
+            threading.Thread(target=self._warm, daemon=True).start()
 
     def preview(
         self, text: str, voice: AskedVoice, language: str, model: ChosenModel
@@ -86,6 +91,11 @@ class Speaking:
                 gate,
             )
         return failures.get(line.key, "")
+
+    def _warm(self) -> None:
+        with self._lock:
+            if self._loaded is None:
+                self._engine(BUILT_IN)
 
     def _engine(self, model: ChosenModel) -> VoiceEngine:
         if self._loaded is None or self._loaded[0] != model:
