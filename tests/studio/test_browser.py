@@ -18,6 +18,8 @@ import pytest
 pytest.importorskip("playwright", reason="needs Playwright (extra dev)")
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+expect.set_options(timeout=20_000)  # a busy machine must not fail a test
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SOUND = """async () => {
   const [audio, context] = [document.getElementById("audio"), new AudioContext()];
