@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi import Path as PathParameter
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import api
-from studio.models import ChapterText, Job, ListenLine
+from studio.models import ChapterText, Download, Job, ListenLine
 from studio.state import Studio, studio_of
 from studio.wording import (
     COOKIE,
@@ -26,7 +27,9 @@ from studio.wording import (
 )
 
 router = APIRouter(include_in_schema=False)
+PlacePart = Annotated[str, PathParameter(pattern=r"^-?\d{1,6}:\d{1,6}$")]
 Here = Annotated[Studio, Depends(studio_of)]
+_FIRST = ("m4b", "mp4", "mkv", "webm", "mp3", "opus", "flac", "epub", "srt", "vtt")
 _YEAR = 365 * 24 * 60 * 60
 _ACTIVE = ("running", "queued", "paused")
 
@@ -49,7 +52,9 @@ def make(here: Here, request: Request) -> Response:
 
 
 @router.get("/parts/book/{id}")
-def book_part(here: Here, request: Request, id: str, notes: str = "skip", include: str = "") -> Response:
+def book_part(
+    here: Here, request: Request, id: str, notes: str = "skip", include: str = ""
+) -> Response:
     """A book's chapters and what is left out of it; `include` is a list with commas."""
     contents = api.inspect_book(here, id, notes=notes, include=include)
     included = [name for name in include.split(",") if name]
@@ -146,7 +151,7 @@ def suspects_part(here: Here, request: Request, id: str) -> Response:
 
 
 @router.get("/parts/listen/{id}/lines/{place}")
-def line_part(here: Here, request: Request, id: str, place: str) -> Response:
+def line_part(here: Here, request: Request, id: str, place: PlacePart) -> Response:
     """What can be done with a line: its takes, its pronunciation, its speaker, its pause."""
     number = int(place.partition(":")[0])
     lines = api.chapter(here, id, number).lines
@@ -158,7 +163,7 @@ def line_part(here: Here, request: Request, id: str, place: str) -> Response:
 
 
 @router.get("/parts/listen/{id}/lines/{place}/takes")
-def takes_part(here: Here, request: Request, id: str, place: str) -> Response:
+def takes_part(here: Here, request: Request, id: str, place: PlacePart) -> Response:
     """The takes of a line; the first time this takes a while, since the model is loaded."""
     return _page(request, "parts/takes.html", takes=api.takes(here, id, place))
 
@@ -182,7 +187,17 @@ def take(here: Here, request: Request, id: str) -> Response:
     if not job.listenable:
         return RedirectResponse("/watch", 303)
     others = [one for one in api.jobs(here) if one.listenable and one.id != id]
-    return _page(request, "take.html", job=job, others=others, downloads=api.downloads(here, id))
+    files = sorted(api.all_downloads(here, id), key=_importance)
+    return _page(request, "take.html", job=job, others=others, files=files)
+
+
+def lost(request: Request, error: Exception) -> Response:
+    """What is answered where there is nothing: a page to people, a sentence to programs."""
+    if request.url.path.startswith(("/api/", "/parts/", "/static/")):
+        return JSONResponse({"detail": getattr(error, "detail", "Not Found")}, 404)
+    answer = _page(request, "lost.html")
+    answer.status_code = 404
+    return answer
 
 
 def _page(request: Request, template: str, **values: Any) -> HTMLResponse:
@@ -211,6 +226,11 @@ def _newest(here: Studio, request: Request, page: str) -> Response:
         return _page(request, "empty.html", page=page)
     newest = max(jobs, key=lambda job: job.finished or job.added)
     return RedirectResponse(f"/{page}/{newest.id}", 303)
+
+
+def _importance(file: Download) -> int:
+    """Sorts files: what one listens to or looks at first, then what goes with it."""
+    return _FIRST.index(file.format) if file.format in _FIRST else len(_FIRST)
 
 
 def _order(job: Job) -> tuple[bool, float]:
