@@ -13,10 +13,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 pytest.importorskip("playwright", reason="needs Playwright (extra dev)")
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.studio.conftest import DEBUG
 
 expect.set_options(timeout=20_000)  # a busy machine must not fail a test
 
@@ -38,9 +41,11 @@ SOUND = """async () => {
 }"""
 BAD = '<img src=x onerror="window.hacked=1">'
 CHAPTER = """<html xmlns="http://www.w3.org/1999/xhtml"><head><title>x</title>
-<script>window.hacked = 1</script><style>body {{ background: url(http://example.com/x.png) }}</style></head>
+<script>window.hacked = 1</script>
+<style>body {{ background: url(http://example.com/x.png) }}</style></head>
 <body onload="window.hacked=1"><h1>{title}</h1>{body}
-<script>window.hacked = 1</script><iframe src="javascript:window.hacked=1"></iframe></body></html>"""
+<script>window.hacked = 1</script>
+<iframe src="javascript:window.hacked=1"></iframe></body></html>"""
 FIRST = """<p onclick="window.hacked=1">The tea was hot. <a href="javascript:window.hacked=1">Nobody
 spoke</a> for a while.</p><p hx-get="/watch" hx-trigger="load">Then the rain began.</p>"""
 SECOND = "<p>She wrote &lt;script&gt;window.hacked=1&lt;/script&gt; and smiled.</p>"
@@ -101,17 +106,17 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Server:
     """`voxloom studio` as a process of its own, over a home folder that outlives it."""
 
-    def __init__(self, home: Path, root: Path) -> None:
+    def __init__(self, home: Path, root: Path, code: str) -> None:
+        self._code = code
         self._environment = os.environ | {"VOXLOOM_HOME": str(home), "PYTHONPATH": str(root)}
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
         self.start()
 
     def start(self) -> None:
-        code = "import sys; from studio.cli import main; sys.exit(main())"
         order = ["studio", "--no-browser", "--port", str(self.port)]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code, *order],
+            [sys.executable, "-c", self._code, *order],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -142,9 +147,22 @@ class Server:
         return f"http://localhost:{self.port}"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("home"), root)
+BUILT_IN = "import sys; from studio.cli import main; sys.exit(main())"
+TINY = f"import sys, studio.jobs; studio.jobs.PROGRAM = (sys.executable, '-c', {DEBUG!r})\n{DEBUG}"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(TINY, id="tiny"),
+        pytest.param(BUILT_IN, id="built-in", marks=pytest.mark.slow),
+    ],
+)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, root: Path
+) -> Iterator[Server]:
+    """Studio with the tiny random model, or with the built-in voice."""
+    server = Server(tmp_path_factory.mktemp("home"), root, request.param)
     yield server
     server.stop()
 
@@ -192,6 +210,32 @@ def page(context: BrowserContext) -> Page:
     return page
 
 
+@pytest.fixture
+def finished(server: Server, book: Path, root: Path) -> str:
+    """The id of a book that was made: that of the journey, if there was one."""
+    with httpx.Client(base_url=server.address, timeout=60) as client:
+        client.headers["x-csrf-token"] = client.get("/api/limits").json()["csrf"]
+        jobs = client.get("/api/jobs").json()
+        if not jobs:
+            ids = [
+                client.post(
+                    "/api/uploads",
+                    params={"kind": kind, "name": path.name},
+                    content=path.open("rb"),
+                ).json()["id"]
+                for kind, path in (("book", book), ("voice", root / "demo" / "voice.flac"))
+            ]
+            voice = {"upload": ids[1], "consent": True}
+            order = {"kind": "book", "book": ids[0], "voice": voice}
+            jobs = [client.post("/api/jobs", json=order).json()]
+        job = jobs[0]
+        while job["state"] in ("queued", "running"):
+            time.sleep(0.2)
+            job = client.get(f"/api/jobs/{job['id']}").json()
+        assert job["state"] == "finished", job
+        return str(job["id"])
+
+
 def plays(page: Page, id: str, seconds: float = 60) -> None:
     """Waits until a sound plays."""
     end = time.monotonic() + seconds
@@ -212,7 +256,6 @@ def serious(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.slow
 def test_a_listener_makes_hears_mends_and_takes_away_a_book(
     server: Server, page: Page, book: Path, root: Path
 ) -> None:
@@ -267,7 +310,7 @@ def test_a_listener_makes_hears_mends_and_takes_away_a_book(
     assert serious(page) == []
 
     # Mend: a sentence is made again, its other take is chosen, and only that is rebuilt.
-    page.get_by_text("Then the rain began.").click()
+    page.locator("#text").get_by_text("Then the rain began.").click()
     line = page.locator("#line")
     expect(line.locator(".takes li")).to_have_count(1, timeout=60_000)
     line.get_by_role("button", name="Make it again").click()
@@ -292,3 +335,77 @@ def test_a_listener_makes_hears_mends_and_takes_away_a_book(
     with page.expect_popup() as popup:
         page.get_by_role("link", name="Open the report").click()
     expect(popup.value.locator("h1")).to_have_text(f"Tea {BAD}")
+
+
+def test_the_pages_fit_a_phone_in_the_dark_in_chinese(
+    browser: Browser, server: Server, finished: str
+) -> None:
+    context = browser.new_context(
+        base_url=server.address,
+        locale="zh-CN",
+        color_scheme="dark",
+        viewport={"width": 360, "height": 740},
+    )
+    page = context.new_page()
+    for path in ("/", "/watch", f"/listen/{finished}", f"/take/{finished}", "/nothing"):
+        page.goto(path)
+        expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        assert serious(page) == [], path
+    context.close()
+
+
+def test_a_book_is_heard_with_the_keyboard_alone(page: Page, finished: str) -> None:
+    page.goto(f"/listen/{finished}")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Space")
+    plays(page, "audio")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    for _ in range(40):
+        if page.evaluate("document.activeElement.classList.contains('sentence')"):
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".sentence").nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#line blockquote")).to_contain_text("The tea was hot.")
+    page.keyboard.press("Escape")
+    expect(page.locator("#line")).to_have_count(0)
+
+
+def test_a_book_is_dropped_and_a_voice_recorded(page: Page, book: Path) -> None:
+    page.goto("/")
+    data = page.evaluate_handle(
+        """(bytes) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], "tea.epub"));
+          return data;
+        }""",
+        list(book.read_bytes()),
+    )
+    page.dispatch_event("#book-drop", "drop", {"dataTransfer": data})
+    expect(page.locator('[name="chapter"]')).to_have_count(2)
+    page.get_by_role("button", name="None", exact=True).click()
+    page.get_by_role("checkbox", name="Tea", exact=True).check()
+    expect(page.locator("#chosen")).to_contain_text("1 chapter,")
+    if page.locator("#new-voice").get_attribute("open") is None:
+        page.get_by_text("A new voice").click()
+    page.get_by_role("button", name="Record").click()
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("radio", name="The new sample")).to_be_checked()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator("#messages")).to_contain_text("Say first that the voice may be used")
+    assert page.url.endswith("/")
+
+
+def test_what_is_no_book_is_refused_in_a_sentence(page: Page) -> None:
+    page.goto("/")
+    fake = {"name": "x.epub", "mimeType": "application/epub+zip", "buffer": b"MZ" + bytes(2000)}
+    page.set_input_files("#book-file", fake)
+    expect(page.locator("#messages p")).not_to_be_empty()
+    expect(page.locator("#book")).to_have_count(0)
+    expect(page.locator("#book-drop")).to_be_visible()
