@@ -182,7 +182,7 @@ class RunProgress:
                 "stage": bar.description,
                 "done": None if not bar.total else min(1.0, round(bar.completed / bar.total, 4)),
                 "seconds_left": None if seconds is None else round(seconds, 1),
-                "chapters": list(self._chapters.values()),
+                "chapters": [dict(chapter) for chapter in self._chapters.values()],
             }
         )
 

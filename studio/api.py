@@ -16,7 +16,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
-from configs.presets import Format, Mastered, output_options
+from configs.presets import Format, Mastered
 from storage.library import StoredVoice
 from storage.models import Models
 from studio import contents, downloads, mend
@@ -59,9 +59,16 @@ from tasks.voices import AskedVoice, register_voice
 KEEP_ALIVE_SECONDS = 15.0
 _KEPT_LONG = "private, max-age=86400"
 # May be opened in the page; all else is only downloaded.
-_PLAYED = frozenset(
-    ".flac .m4a .m4b .m4v .mkv .mov .mp3 .mp4 .ogg .opus .vtt .wav .webm".split()  # noqa: SIM905
-)
+_PLAYED = {
+    ".flac": "audio/flac",
+    ".m4b": "audio/mp4",
+    ".m4v": "video/mp4",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".mp4": "video/mp4",
+    ".vtt": "text/vtt",
+    ".webm": "video/webm",
+}
 
 router = APIRouter(
     prefix="/api",
@@ -197,9 +204,6 @@ def submit(here: Here, order: Order) -> Job:
     if order.voice is not None:
         _asked_voice(here, order.voice)
     if isinstance(order, BookOrder):
-        if order.voice is None:
-            raise HTTPException(400, "Choose a voice.")
-        output_options(",".join(order.formats), order.mastering, order.layout, order.credits)
         with here.uploads.told(order.book):
             path = here.uploads.path(order.book, "book")
             book = contents.book_of(path, _reading(order))
@@ -385,11 +389,12 @@ def download(here: Here, id: str, name: str, inline: bool = False) -> Response:
             media_type="application/zip",
             headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"},
         )
-    played = inline and one.path.suffix.lower() in _PLAYED
+    media_type = _PLAYED.get(one.path.suffix.lower())
     return FileResponse(
         one.path,
         filename=name,
-        content_disposition_type="inline" if played else "attachment",
+        media_type=media_type,
+        content_disposition_type="inline" if inline and media_type else "attachment",
     )
 
 

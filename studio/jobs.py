@@ -32,6 +32,7 @@ from pydantic import ValidationError
 from storage.files import write_whole
 from studio.models import BookOrder, DubOrder, Job, JobState, Progress, UploadKind
 from studio.uploads import Uploads
+from tasks.beside import disk_error
 
 PROGRAM = (sys.executable, "-P", "-m", "flows.cli")
 ROOT = Path(__file__).resolve().parent.parent
@@ -209,11 +210,22 @@ class LocalJobs:
             self._jobs[job.id] = job
             # How far it is changes too often to be written each time, and is found out anew.
             if before is None or _record(before) != _record(job):
-                data = json.dumps(_record(job), ensure_ascii=False, indent=1).encode()
-                write_whole(self._folder / job.id / "job.json", data)
+                self._write(job, new=before is None)
             self._tell("job", job.id)
             self._lock.notify_all()
             return job
+
+    def _write(self, job: Job, new: bool) -> None:
+        path = self._folder / job.id / "job.json"
+        try:
+            data = json.dumps(_record(job), ensure_ascii=False, indent=1).encode()
+            write_whole(path, data)
+        except OSError as error:
+            if new:
+                del self._jobs[job.id]
+                raise disk_error(error, path) from error
+            # The queue must go on; the next change of the job writes it again.
+            log.error("the job %s can't be written: %s", path, error)
 
     def _tell(self, event: str, id: str) -> None:
         for watcher in self._watchers:

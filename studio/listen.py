@@ -6,6 +6,8 @@ them in, and makes only what they touch.
 """
 
 import io
+import json
+import logging
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +28,8 @@ from storage.library import Library
 from storage.objects import ObjectStore
 from storage.runs import Run, RunLine
 from studio.contents import book_of
+from studio.downloads import REPORT
+from studio.jobs import CAST_FILE
 from studio.models import (
     ChapterText,
     LineEdit,
@@ -49,6 +53,8 @@ from tasks.word_times import word_times
 
 MOST_TAKES = 12  # of a line, beside the first one
 _KEPT = 6  # planned chapters in memory
+
+log = logging.getLogger(__name__)
 
 Kept = TypeVar("Kept")
 
@@ -96,16 +102,25 @@ class Listen:
         self._derived = DerivedFiles(settings.derived)
         self._store = ObjectStore(settings.store_url)
         self._lock = threading.Lock()
+        self._records = threading.Lock()
+        self._writing = threading.Lock()
+        self._orders: dict[object, tuple[Order, Run]] = {}
         self._plans: dict[object, dict[int, Utterance]] = {}
         self._scripts: dict[object, Script] = {}
         self._glances: dict[str, tuple[float, list[tuple[int, str]], dict[int, int], int]] = {}
 
     def made(self, out: Path, url: str) -> Made:
         """What is known of the book in an output folder; 409 where nothing was begun yet."""
-        try:
-            order, run = last_order(out, self._settings)
-        except UserError as error:
-            raise HTTPException(409, "Nothing of this can be heard yet.") from error
+        key = (out, *sorted((path.name, *_stamp(path)) for path in self._settings.runs.glob("*")))
+        with self._records:
+            if key not in self._orders:
+                try:
+                    _keep(self._orders, key, last_order(out, self._settings), most=2)
+                except UserError as error:
+                    raise HTTPException(409, "Nothing of this can be heard yet.") from error
+            order, run = self._orders[key]
+        if (out / CAST_FILE).exists():  # it may be younger than the run
+            order = replace(order, cast=out / CAST_FILE)
         return Made(url, order, run)
 
     def listening(self, made: Made) -> Listening:
@@ -128,6 +143,7 @@ class Listen:
                 )
             )
             begin += seconds
+        suspects = _with_unspoken(suspects, made)
         return Listening(
             title=book.title or made.run.title,
             authors=list(book.authors),
@@ -253,7 +269,8 @@ class Listen:
             return False
         if not any(one.seed == seed for one in variants.all()):
             raise HTTPException(404, "There is no such take; make it first.")
-        choose(variants.first, made.order.out, None if undo else seed, undo)
+        with self._writing:
+            choose(variants.first, made.order.out, None if undo else seed, undo)
         return True
 
     def edit(self, made: Made, place: str, edit: LineEdit) -> None:
@@ -264,22 +281,8 @@ class Listen:
             raise HTTPException(409, "This line is not in the book any more; make the book again.")
         if edit.speaker and edit.speaker not in self.voices(made):
             raise HTTPException(400, f"There is no voice or speaker named {edit.speaker}.")
-        kept = line_edits.LineEdit(*line_edits.place_of(utterance))
-        others = []
-        for one in line_edits.load_edits(made.order.out):
-            if one.place == kept.place:
-                kept = one
-            else:
-                others.append(one)
-        if edit.reset:
-            kept = replace(kept, speaker=None, pause_after=None)
-        if edit.speaker is not None:
-            kept = replace(kept, speaker=edit.speaker)
-        if edit.pause_after is not None:
-            kept = replace(kept, pause_after=edit.pause_after)
-        if kept.speaker is not None or kept.pause_after is not None:
-            others.append(kept)
-        line_edits.save_edits(made.order.out, others)
+        with self._writing:
+            _save(made.order.out, utterance, edit)
 
     def _glance(self, key: str) -> tuple[float, list[tuple[int, str]], dict[int, int], int]:
         """Of an assembled chapter: seconds, problems, where lines begin, and the rate; all empty
@@ -399,8 +402,52 @@ def _at(utterance: Utterance) -> tuple[int, int]:
     return utterance.chapter, utterance.index
 
 
+def _save(out: Path, utterance: Utterance, edit: LineEdit) -> None:
+    """Puts what changes of a line to what was changed of lines before."""
+    kept = line_edits.LineEdit(*line_edits.place_of(utterance))
+    others = []
+    for one in line_edits.load_edits(out):
+        if one.place == kept.place:
+            kept = one
+        else:
+            others.append(one)
+    if edit.reset:
+        kept = replace(kept, speaker=None, pause_after=None)
+    if edit.speaker is not None:
+        kept = replace(kept, speaker=edit.speaker)
+    if edit.pause_after is not None:
+        kept = replace(kept, pause_after=edit.pause_after)
+    if kept.speaker is not None or kept.pause_after is not None:
+        others.append(kept)
+    line_edits.save_edits(out, others)
+
+
 def _place(chapter: int, index: int) -> str:
     return f"{chapter + 1}:{index + 1}"
+
+
+def _with_unspoken(suspects: list[Suspect], made: Made) -> list[Suspect]:
+    """The suspects with those that the report alone knows: lines that the model could not speak."""
+    reports = sorted(made.order.out.glob(f"**/{REPORT}"))
+    if made.run.state != "finished" or not reports:
+        return suspects
+    try:
+        told = json.loads(reports[0].read_text(encoding="utf-8"))["incomplete_takes"]
+        listed = [
+            Suspect(
+                place=_place(one["chapter"], one["index"]),
+                text=one["text"],
+                start=one["start_seconds"],
+                reason=one["reason"],
+            )
+            for one in told
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the report %s can't be read: %s", reports[0], error)
+        return suspects
+    known = {one.place for one in suspects}
+    more = [one for one in listed if one.place not in known]
+    return sorted([*suspects, *more], key=lambda one: one.start)
 
 
 def _suspect(

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from configs.presets import DubMastered, DubMode, Format, Mastered
+from configs.presets import SOUND_FORMATS, DubMastered, DubMode, Format, Mastered
 
 UploadKind = Literal["book", "subtitles", "video", "voice"]
 JobState = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
@@ -130,12 +130,18 @@ class BookOrder(Asked):
     exclude: list[str] = []
     notes: Literal["skip", "inline", "chapter"] = "skip"
     language: str = Field(default="", max_length=35)
-    formats: list[Format] = ["m4b", "srt", "vtt"]
+    formats: list[Format] = Field(default=["m4b", "srt", "vtt"], min_length=1)
     mastering: Mastered = "standard"
     layout: Literal["plain", "audiobookshelf"] = "plain"
     credits: bool | None = None
     model: str = Field(default="", max_length=64, description='an installed model; "": built-in')
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _one_sound_on_a_shelf(self) -> "BookOrder":
+        if self.layout == "audiobookshelf" and len(set(self.formats) & set(SOUND_FORMATS)) != 1:
+            raise ValueError("Audiobookshelf takes one kind of audio file: choose one")
+        return self
 
 
 class DubOrder(Asked):
@@ -351,7 +357,9 @@ class DubCue(BaseModel):
 
 
 class DubListening(BaseModel):
-    """The dub's timeline; `video` is "" where there is none, `audio` is the mix or the voices."""
+    """The dub's timeline; `video` is "" where there is none, `audio` is the mix or the voices.
+    Browsers play the first sound of a video, which is the original's: show it muted beside `audio`.
+    """
 
     title: str
     language: str

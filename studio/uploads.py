@@ -6,6 +6,7 @@ client calls it, because a plain text's title is its file's name, and an ending 
 
 import json
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -73,6 +74,8 @@ class Uploads:
                     if count > limit:
                         raise _too_large(kind)
                     await file.write(piece)
+                await file.flush()
+                await anyio.to_thread.run_sync(os.fsync, file.wrapped.fileno())
             file_name = await anyio.to_thread.run_sync(self._named, kind, name, part)
             part.rename(arriving / file_name)
             upload = Upload(

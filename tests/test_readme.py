@@ -8,7 +8,7 @@ import typer
 
 from configs.presets import load_presets
 from configs.settings import PREFIX, Settings
-from flows.cli import app
+from studio.cli import app
 
 
 @pytest.fixture(scope="module")

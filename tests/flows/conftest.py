@@ -65,14 +65,18 @@ def epub(tmp_path: Path) -> Path:
     return write_epub(tmp_path / "small.epub")
 
 
-@pytest.fixture
-def sample(tmp_path: Path) -> Path:
+def write_sample(path: Path) -> Path:
     """Five seconds of something with a pitch and syllables."""
-    path, rate = tmp_path / "sample.wav", 24000
+    rate = 24000
     time = np.arange(5 * rate) / rate
     buzz = sum(np.sin(2 * np.pi * 140 * harmonic * time) / harmonic for harmonic in range(1, 12))
     soundfile.write(path, 0.15 * buzz * (1.2 + np.sin(2 * np.pi * 4 * time)), rate)
     return path
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    return write_sample(tmp_path / "sample.wav")
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 import io
+import json
 
 import pytest
 from rich.console import Console
 
-from flows.progress import Pace, RunProgress, spoken_time
+from flows.progress import Pace, RunProgress, print_facts, spoken_time
 
 
 class Clock:
@@ -65,3 +66,36 @@ def test_a_terminal_shows_the_time_left_at_once():
 )
 def test_spoken_time(seconds, words):
     assert spoken_time(seconds) == words
+
+
+def test_a_program_is_told_the_same_as_values():
+    told = []
+    progress = RunProgress(Console(quiet=True), 10.0, told.append)
+    with progress.shown():
+        progress.stage("Reading the book")
+        progress.chapters({0: "One", 4: "Five"})
+        progress.expect(1000, 1000)
+        progress.stage("Speaking")
+        progress.pace.start()
+        for _ in range(50):
+            progress.advance(10)
+        progress.chapter(4, 0.5)
+        progress.chapter(9, 0.5)  # no chapter of this run
+        progress.chapter(0, 1.0)
+        progress.stage("Packing")
+    assert [facts["stage"] for facts in told][:2] == ["Reading the book", "Speaking"]
+    assert told[0]["done"] is None
+    speaking = told[-2]
+    assert speaking["stage"] == "Speaking" and speaking["done"] == 0.5
+    assert speaking["seconds_left"] > 0
+    assert speaking["chapters"] == [
+        {"number": 1, "title": "One", "done": 1.0},
+        {"number": 5, "title": "Five", "done": 0.5},
+    ]
+    assert len(told) < 10  # however often it advances
+    json.dumps(told)
+
+
+def test_lines_of_json_are_printed(capsys):
+    print_facts({"stage": "Lesen …", "done": None})
+    assert json.loads(capsys.readouterr().out) == {"stage": "Lesen …", "done": None}

@@ -15,8 +15,8 @@ from model.engine import Engine
 from studio.app import create_app
 from tests.flows.conftest import epub, sample, settings  # noqa: F401  # fixtures
 
-# Stands for the command line where a test is about the queue alone: it says how far it is and waits
-# for the file "go" (or "fail") in the job's folder, or for Ctrl-C.
+# Stands for the command line where a test is about the queue alone: it says how far it is and
+# waits for the file "go" (or "fail") in the job's folder, or for Ctrl-C.
 STUB = """
 import json, sys, time
 from pathlib import Path
@@ -51,7 +51,7 @@ DEBUG_PROGRAM = (sys.executable, "-c", DEBUG)
 
 
 def debug_engine(model: object) -> Callable[[Settings], Engine]:
-    return lambda settings: Engine.debug()
+    return lambda _: Engine.debug()
 
 
 @dataclass
