@@ -33,15 +33,15 @@ _FIRST = ("m4b", "mp4", "mkv", "webm", "mp3", "opus", "flac", "epub", "srt", "vt
 _YEAR = 365 * 24 * 60 * 60
 _ACTIVE = ("running", "queued", "paused")
 
-_environment = Environment(
+environment = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters |= {"clock": clock, "size": size}
-_templates = Jinja2Templates(env=_environment)
+environment.filters |= {"clock": clock, "size": size}
+_templates = Jinja2Templates(env=environment)
 
 
 @router.get("/")
@@ -125,7 +125,7 @@ def listen(here: Here, request: Request, id: str, chapter: int | None = None) ->
     numbers = [one.number for one in book.chapters if one.audio]
     number = chapter if chapter in numbers else numbers[0]
     values["text"] = text = api.chapter(here, id, number)
-    values["blocks"] = _blocks(text)
+    values["blocks"] = blocks_of(text)
     values["lexicon"] = api.lexicon(here, id)
     return _page(request, "listen.html", number=number, **values)
 
@@ -134,7 +134,7 @@ def listen(here: Here, request: Request, id: str, chapter: int | None = None) ->
 def chapter_part(here: Here, request: Request, id: str, number: int) -> Response:
     """A chapter's text, each word with its times."""
     text = api.chapter(here, id, number)
-    return _page(request, "parts/chapter.html", text=text, blocks=_blocks(text))
+    return _page(request, "parts/chapter.html", text=text, blocks=blocks_of(text))
 
 
 @router.get("/parts/listen/{id}/chapters")
@@ -239,7 +239,7 @@ def _order(job: Job) -> tuple[bool, float]:
     return not active, job.added if active else -(job.finished or job.added)
 
 
-def _blocks(text: ChapterText) -> list[tuple[str, list[ListenLine]]]:
+def blocks_of(text: ChapterText) -> list[tuple[str, list[ListenLine]]]:
     """A chapter's lines by paragraph, with what kind of paragraph it is."""
     blocks: list[tuple[str, list[ListenLine]]] = []
     last: int | None = None

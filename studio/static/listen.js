@@ -147,7 +147,7 @@ function show() {
   seek.value = now;
   seek.setAttribute("aria-valuetext", clock(now));
   find("time").textContent = clock(now);
-  const [newWord, newSentence] = [heard(words, now, 0.05), heard(sentences, now, 0.3)];
+  const [newWord, newSentence] = [heard(words, now, 0.2), heard(sentences, now, 0.3)];
   if (newWord !== word) {
     word?.classList.remove("now");
     newWord?.classList.add("now");

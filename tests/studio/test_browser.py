@@ -300,6 +300,7 @@ def test_a_listener_makes_hears_mends_and_takes_away_a_book(
     card.get_by_role("link", name="Listen").click()
     expect(page.locator("h1")).to_have_text(f"Tea {BAD}")
     page.get_by_role("button", name="Play", exact=True).click()
+    plays(page, "audio")
     assert page.evaluate(SOUND) > 0.01
     seen = set()
     for _ in range(3):
@@ -393,9 +394,9 @@ def test_a_book_is_dropped_and_a_voice_recorded(page: Page, book: Path) -> None:
     expect(page.locator("#chosen")).to_contain_text("1 chapter,")
     if page.locator("#new-voice").get_attribute("open") is None:
         page.get_by_text("A new voice").click()
-    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(1500)
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_role("radio", name="The new sample")).to_be_checked()
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator("#messages")).to_contain_text("Say first that the voice may be used")
