@@ -60,6 +60,7 @@ def create_app(
     app.state.studio = studio
     app.add_middleware(Guard, csrf=studio.csrf, token=token)
     app.add_exception_handler(UserError, _told)
+    app.add_exception_handler(404, pages.lost)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.include_router(api.router)
     app.include_router(pages.router)
