@@ -28,13 +28,23 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="the pool's queue: postgresql://user:password@host/name"
     )
     pool: str = Field(default="gpus", description="the workers that jobs are for and work is from")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores by default")
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="CPU threads; by default all cores, or what voxloom doctor found best",
+    )
     precision: Literal["f32", "bf16"] | None = Field(
         default=None,
-        description="of S2's arithmetic; by default bf16 for the built-in voice where the CPU has "
-        "it, else f32. Takes made in another precision count as others",
+        description="of S2's arithmetic, in official models of S1's, too; by default bf16 for the "
+        "built-in voice where the CPU is faster with it, else f32. Takes made in another precision "
+        "count as others",
     )
-    batch_size: int = Field(default=64, ge=1, le=512, description="utterances in one unit of work")
+    batch_size: int = Field(
+        default=64,
+        ge=1,
+        le=512,
+        description="utterances in one unit of work; unless it is set, more on many cores",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     offline: bool = Field(default=True, description="keep libraries from asking a model hub")
     whisper: str = Field(

@@ -21,7 +21,7 @@ from model.slots import REACH, Recording, Sentence, SlotTable
 
 __all__ = ["Repetition", "Sentence", "decode", "longest_repetition", "token_bound"]
 
-SLOTS = 16
+SLOTS = 32
 STEPS_UNREAD = 8
 """On a device that works on its own, steps between two looks at which sentences have ended."""
 _PERIODS = np.arange(1, 65)

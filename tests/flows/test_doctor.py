@@ -1,15 +1,21 @@
 """`voxloom doctor` says what is there and what is not, and its exit status is the same answer."""
 
+from pathlib import Path
+
 import pytest
 from rich.console import Console
 
-from flows import calibration
+from configs.presets import load_presets
+from configs.settings import Settings
+from flows import audiobook, calibration
 from flows.cli import main
+from flows.orders import Order
 from flows.progress import RunProgress
 from model.calibration import Calibration
 from tasks import checkup
 from tasks.calibration import Chosen, chosen, store_calibration
 from tasks.checkup import check_up
+from tasks.voices import AskedVoice
 
 FOUND = Calibration(32, 2, "bf16", {16: 100.0, 32: 150.0}, {1: 0.5, 2: 0.9}, 1.8)
 
@@ -82,3 +88,29 @@ def test_a_long_book_calibrates_once(settings, measured):
     assert chosen(settings).slots == 32
     store_calibration(settings, FOUND)
     assert chosen(settings.model_copy(update={"threads": 1})) == Chosen(32, 1, "bf16")
+
+
+@pytest.mark.parametrize(("longest", "times"), [(1, 1), (10**6, 0)])
+def test_a_long_book_is_calibrated_for_before_its_model_is_loaded(
+    epub, sample, settings, measured, monkeypatch, tmp_path, longest, times
+):
+    class LoadedError(Exception):
+        """Nothing is spoken here."""
+
+    def load(settings: Settings) -> None:
+        assert len(measured) == times
+        raise LoadedError
+
+    class NoApi:
+        def __init__(self, *folders: Path) -> None:
+            pass
+
+        def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr(audiobook, "LONG_BOOK", longest)
+    monkeypatch.setattr(audiobook, "EmbeddedApi", NoApi)  # Prefect's takes 10 seconds to start
+    voice = AskedVoice((str(sample),))
+    order = Order(epub, voice, tmp_path / "out", "", "", 0, load_presets(), settings)
+    with pytest.raises(LoadedError):
+        audiobook.make_audiobook(order, Console(quiet=True), load)

@@ -15,11 +15,11 @@ def test_it_measures(monkeypatch):
     monkeypatch.setattr(calibration, "load_model", lambda folder: model)
     monkeypatch.setattr(calibration, "ROUNDS", 1)
     monkeypatch.setattr(calibration, "TOKENS", 4)
-    monkeypatch.setattr(calibration, "SLOT_COUNTS", (2, 16))
+    monkeypatch.setattr(calibration, "SLOT_COUNTS", (2, 32))
     before = torch.get_num_threads()
     found = calibration.calibrate(2)
     assert torch.get_num_threads() == before
-    assert set(found.slot_rates) == {2, 16}
+    assert set(found.slot_rates) == {2, 32}
     assert set(found.thread_rates) == {1, 2}
     assert min(*found.slot_rates.values(), *found.thread_rates.values()) > 0
     assert found.slots in found.slot_rates

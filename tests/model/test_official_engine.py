@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from model.identify import VERSIONS, Version
 from model.official import load_official
 from model.official_engine import FEWEST_PHONES, SLOTS, OfficialEngine
 from model.sampling import Sampling
+from model.slots import SlotTable
 from model.speaking import Characters, Prompt, Rendering, Request, Sample
 from tests.official_models import install
 
@@ -115,6 +117,31 @@ def test_neighbours_change_nothing(
     assert sorted(told) == list(range(len(many)))
     for request, made in zip(REQUESTS, together, strict=False):
         check_same(made, engine.render([request], reference, SAMPLING)[0])
+
+
+def test_bf16_is_s1s_precision_too(
+    engines: dict[Version, OfficialEngine],
+    folders: dict[Version, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables: list[SlotTable] = []
+    prepare = SlotTable.__init__
+
+    def noted(self: SlotTable, *arguments: Any) -> None:
+        prepare(self, *arguments)
+        tables.append(self)
+
+    exact, lower = engines["v2"], OfficialEngine.load(folders["v2"], precision="bf16")
+    monkeypatch.setattr(SlotTable, "__init__", noted)
+    assert exact.content_hash != lower.content_hash
+    reference = lower.reference([sample()], PROMPT)
+    together = lower.semantics(REQUESTS, reference, SAMPLING)
+    assert tables[-1].keys[0].dtype == torch.bfloat16
+    for request, said in zip(REQUESTS, together, strict=True):
+        (alone,) = lower.semantics([request], reference, SAMPLING)
+        assert np.array_equal(alone.tokens, said.tokens)
+    exact.semantics(REQUESTS[:1], reference, SAMPLING)
+    assert tables[-1].keys[0].dtype == torch.float32
 
 
 @pytest.mark.parametrize("version", ["v2", "v2ProPlus"])
