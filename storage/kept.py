@@ -14,18 +14,15 @@ STATE = "state.json"
 _ENDED = ("finished", "cancelled")
 
 
-def keys_of_jobs(store_url: str, ended_before: float) -> set[str]:
-    """Keys of the takes of all jobs in a store, but for those that ended before a Unix time.
+def keys_of_jobs(store_url: str, ended_before: float) -> dict[str, list[str]]:
+    """Keys of the takes that each job in a store needs: none if it ended before a Unix time.
 
     Raises UserError where a job does not say what it needs: then nothing may be deleted.
     """
     folder = Folder(f"{store_url.rstrip('/')}/{JOBS}")
     jobs = [name.split("/")[0] for name in folder.names() if _is_of_job(name)]
     return {
-        key
-        for job in jobs
-        if not _ended_before(folder, job, ended_before)
-        for key in _takes(folder, job)
+        job: [] if _ended_before(folder, job, ended_before) else _takes(folder, job) for job in jobs
     }
 
 
