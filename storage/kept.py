@@ -33,8 +33,10 @@ def _is_of_job(name: str) -> bool:
 def _takes(folder: Folder, job: str) -> list[str]:
     name = f"{job}/{TAKES}"
     data = folder.get(name)
+    if data is None:  # removed meanwhile
+        return []
     try:
-        keys = json.loads(data or b"[]")
+        keys = json.loads(data)
         if not all(is_key(key) for key in keys):
             raise ValueError("it holds what is no key")
     except (ValueError, TypeError) as error:
