@@ -42,8 +42,9 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
-    def url(self, database: str = "postgres") -> str:
-        return f"postgresql://voxloom@{HOST}:{self.port}/{database}"
+    @property
+    def url(self) -> str:
+        return f"postgresql://voxloom@{HOST}:{self.port}/postgres"
 
     def start(self) -> None:
         command = [self._programs / "postgres", "-D", self._data, "-p", str(self.port)]
@@ -71,11 +72,11 @@ class Postgres:
         """SIGKILL: what is in nobody's write-ahead log is lost."""
         _kill(self._process)
 
-    def database(self, name: str) -> str:
-        """Creates a database and returns its URL."""
-        with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
-        return self.url(name)
+    def empty(self) -> str:
+        """The URL of the database, without the queue that the last test left."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA IF EXISTS voxloom CASCADE")
+        return self.url
 
     def close(self) -> None:
         self.kill()
@@ -84,7 +85,7 @@ class Postgres:
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.url(), connect_timeout=2).close()
+            psycopg.connect(self.url, connect_timeout=2).close()
         except psycopg.OperationalError:
             return False
         return True
