@@ -42,9 +42,8 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
-    @property
-    def url(self) -> str:
-        return f"postgresql://voxloom@{HOST}:{self.port}/postgres"
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://voxloom@{HOST}:{self.port}/{database}"
 
     def start(self) -> None:
         command = [self._programs / "postgres", "-D", self._data, "-p", str(self.port)]
@@ -74,9 +73,15 @@ class Postgres:
 
     def empty(self) -> str:
         """The URL of the database, without the queue that the last test left."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute("DROP SCHEMA IF EXISTS voxloom CASCADE")
-        return self.url
+        return self.url()
+
+    def database(self, name: str) -> str:
+        """Creates another database and returns its URL."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
 
     def close(self) -> None:
         self.kill()
@@ -85,7 +90,7 @@ class Postgres:
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.url, connect_timeout=2).close()
+            psycopg.connect(self.url(), connect_timeout=2).close()
         except psycopg.OperationalError:
             return False
         return True
