@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from configs.errors import UserError
-from model.pronunciation import Pronunciation
-from model.sampling import Sampling
 from model.text import Spoken
+
+if TYPE_CHECKING:  # it imports PyTorch, which many who only ask don't need
+    from model.pronunciation import Pronunciation
+    from model.sampling import Sampling
 
 TOKENS_PER_SECOND = 25  # semantic tokens, at the speed 1
 
