@@ -104,7 +104,7 @@ def _end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1.0)
-        log.error("Prefect's worker is gone, so this run ends")
+        # Nothing is logged: who read our output is gone, and Rich would end this thread for that.
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE_SECONDS)
         os._exit(signal.SIGTERM)
