@@ -18,8 +18,8 @@ from configs.errors import UserError
 from configs.settings import Settings
 from flows.jobs import Pool
 from flows.work import engine_of
+from storage.behind import StoreBehind
 from storage.folder import Folder
-from storage.objects import ObjectStore
 from storage.queue import Claim
 from tasks.engines import ChosenModel, choose_model
 from tasks.hearing import Heard
@@ -53,7 +53,7 @@ class Worker:
     def __init__(self, pool: Pool, run: str = "", device: str = "") -> None:
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._pool = pool
-        self._store = ObjectStore(pool.settings.store_url)
+        self._store = StoreBehind(pool.settings.store_url)
         self._loaded: tuple[str, VoiceEngine] | None = None
         self._ways: OrderedDict[str, Way] = OrderedDict()
         self._facts: dict[str, Any] = {"kind": "worker", "run": run, "device": device, "lines": 0}
@@ -114,13 +114,16 @@ class Worker:
             self._moved = time.monotonic()
             self._facts["lines"] += 1
 
-        failures = speak_manifest(
-            manifest,
-            frozenset(claim.keys),
-            lambda voice: self._way(manifest, voice, folder),
-            self._store,
-            on_take,
-        )
+        try:
+            failures = speak_manifest(
+                manifest,
+                frozenset(claim.keys),
+                lambda voice: self._way(manifest, voice, folder),
+                self._store,
+                on_take,
+            )
+        finally:
+            self._store.settle()  # a batch is not done before its takes are safe
         if failures:
             name = f"failed/{claim.number}-{claim.attempt}.json"
             folder.put(name, json.dumps(failures, ensure_ascii=False).encode())
