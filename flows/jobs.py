@@ -26,24 +26,22 @@ import yaml
 from pydantic import ValidationError
 
 from configs.errors import UsageError, UserError
-from configs.presets import DubPresets
 from configs.settings import Settings
-from flows.dub_work import DubOrder
-from flows.orders import Order, order_record, read_order, read_voice, voice_record
 from storage.folder import Folder, check_name, hash_file
 from storage.kept import JOBS, STATE
 from storage.keys import hash_bytes
 from storage.library import FACTS, SAMPLE, TUNING, Library, valid_name
 from storage.models import Models
-from tasks.casting import load_cast, voice_beside
-from tasks.dub_cast import load_dub_cast
-from tasks.engines import ChosenModel, choose_model
 from tasks.handwritten import parse, read_text
 from tasks.names import file_stem
-from tasks.voices import AskedVoice
 
 if TYPE_CHECKING:
+    # What reads books and films takes seconds to import, which voxloom jobs need not wait for.
+    from flows.dub_work import DubOrder
+    from flows.orders import Order
     from storage.queue import Job, JobState, Queue
+    from tasks.engines import ChosenModel
+    from tasks.voices import AskedVoice
 
 JOB, OUT = "job.json", "out"
 VERSION = 1
@@ -107,11 +105,13 @@ def open_pool(settings: Settings) -> Pool:
 
 def submit(
     pool: Pool,
-    order: Order | DubOrder,
+    order: "Order | DubOrder",
     priority: int,
     not_before: float = 0.0,
 ) -> Submission:
     """Puts an order with all its files into the store, then into the queue."""
+    from flows.orders import Order
+
     packed = _pack_book(order) if isinstance(order, Order) else _pack_dub(order)
     kind, title, record, files = packed
     job_id = f"{_slug(title)}-{secrets.token_hex(4)}"
@@ -179,12 +179,15 @@ def queued(submission: Submission, state: "JobState" = "waiting", error: str = "
 
 def restore(
     submission: Submission, folder: Folder, home: Path, settings: Settings
-) -> Order | DubOrder:
+) -> "Order | DubOrder":
     """The order, with its files in the folder `home`, which serves the job as VOXLOOM_HOME.
 
     Whatever the submission says, the order reads nothing but its own files: UserError where it
     names others, or where it can't be read.
     """
+    from flows.orders import read_order
+    from tasks.casting import load_cast
+
     for name, digest in submission.files.items():
         path = home / name
         if not path.is_file() or hash_file(path) != digest:
@@ -244,7 +247,9 @@ def valid_id(job_id: str) -> str:
     return job_id
 
 
-def _pack_book(order: Order) -> tuple[Kind, str, dict[str, Any], dict[str, Path | bytes]]:
+def _pack_book(order: "Order") -> tuple[Kind, str, dict[str, Any], dict[str, Path | bytes]]:
+    from flows.orders import order_record
+
     files: dict[str, Path | bytes] = {}
     record = order_record(order) | {
         "book": _carry(order.book, "book", files),
@@ -257,7 +262,7 @@ def _pack_book(order: Order) -> tuple[Kind, str, dict[str, Any], dict[str, Path 
     return "audiobook", order.book.stem, record, files
 
 
-def _pack_dub(order: DubOrder) -> tuple[Kind, str, dict[str, Any], dict[str, Path | bytes]]:
+def _pack_dub(order: "DubOrder") -> tuple[Kind, str, dict[str, Any], dict[str, Path | bytes]]:
     files: dict[str, Path | bytes] = {}
     record = {
         "subtitles": _carry(order.subtitles, "subtitles", files),
@@ -279,7 +284,13 @@ def _pack_dub(order: DubOrder) -> tuple[Kind, str, dict[str, Any], dict[str, Pat
 
 def _restored_dub(
     facts: dict[str, Any], own: Settings, settings: Settings, library: Library, home: Path
-) -> DubOrder:
+) -> "DubOrder":
+    from configs.presets import DubPresets
+    from flows.dub_work import DubOrder
+    from flows.orders import read_voice
+    from tasks.dub_cast import load_dub_cast
+    from tasks.engines import choose_model
+
     try:
         presets = DubPresets.model_validate_json(json.dumps(facts["presets"]))
     except ValidationError as error:
@@ -317,8 +328,10 @@ def _carry(path: Path, role: str, files: dict[str, Path | bytes]) -> str:
 
 
 def _carry_voice(
-    voice: AskedVoice, settings: Settings, files: dict[str, Path | bytes]
+    voice: "AskedVoice", settings: Settings, files: dict[str, Path | bytes]
 ) -> dict[str, Any]:
+    from flows.orders import voice_record
+
     samples = [
         _carry_sample(given, f"voice/{number}", settings, files)
         for number, given in enumerate(voice.samples)
@@ -347,6 +360,8 @@ def _carry_lexicon(lexicon: Path | None, settings: Settings, files: dict[str, Pa
 
 def _carry_cast(cast: Path, settings: Settings, files: dict[str, Path | bytes]) -> str:
     """Adds a cast file whose voices are the job's own files, and those."""
+    from tasks.casting import voice_beside
+
     content: Any = parse(cast, read_text(cast))
     count = 0
 
@@ -387,7 +402,7 @@ def _check_voices(voices: Mapping[str, str], library: Library, home: Path) -> No
             raise UserError(f"The cast file names {given}, which is no voice of the job.")
 
 
-def _model_name(model: ChosenModel, settings: Settings) -> str:
+def _model_name(model: "ChosenModel", settings: Settings) -> str:
     if model.folder is None:
         return ""
     if model.folder.resolve().parent != settings.models.resolve():
