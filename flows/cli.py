@@ -315,10 +315,10 @@ def store_gc(
     from storage.runs import Runs
 
     since = time.time() - days * DAY_SECONDS
-    keep = Runs(settings.runs).keys(since)
     jobs = keys_of_jobs(settings.store_url, since)
+    keep = Runs(settings.runs).keys(since).union(*jobs.values())
     # In a pool, somebody may just be making what no job names yet.
-    freed = ObjectStore(settings.store_url).gc(keep | jobs, DAY_SECONDS if jobs else 0.0)
+    freed = ObjectStore(settings.store_url).gc(keep, DAY_SECONDS if jobs else 0.0)
     derived = DerivedFiles(settings.derived).gc(keep)
     typer.echo(
         f"{freed.objects + freed.corrupt_objects} takes deleted, "

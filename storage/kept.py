@@ -14,18 +14,15 @@ STATE = "state.json"
 _ENDED = ("finished", "cancelled")
 
 
-def keys_of_jobs(store_url: str, ended_before: float) -> set[str]:
-    """Keys of the takes of all jobs in a store, but for those that ended before a Unix time.
+def keys_of_jobs(store_url: str, ended_before: float) -> dict[str, list[str]]:
+    """Keys of the takes that each job in a store needs: none if it ended before a Unix time.
 
     Raises UserError where a job does not say what it needs: then nothing may be deleted.
     """
     folder = Folder(f"{store_url.rstrip('/')}/{JOBS}")
     jobs = [name.split("/")[0] for name in folder.names() if _is_of_job(name)]
     return {
-        key
-        for job in jobs
-        if not _ended_before(folder, job, ended_before)
-        for key in _takes(folder, job)
+        job: [] if _ended_before(folder, job, ended_before) else _takes(folder, job) for job in jobs
     }
 
 
@@ -36,8 +33,10 @@ def _is_of_job(name: str) -> bool:
 def _takes(folder: Folder, job: str) -> list[str]:
     name = f"{job}/{TAKES}"
     data = folder.get(name)
+    if data is None:  # removed meanwhile
+        return []
     try:
-        keys = json.loads(data or b"[]")
+        keys = json.loads(data)
         if not all(is_key(key) for key in keys):
             raise ValueError("it holds what is no key")
     except (ValueError, TypeError) as error:

@@ -31,6 +31,8 @@ REQUESTS = 16  # at a time, to a store on the network
 # A request for one object costs about as much as this many objects do in a listing (measured).
 LISTED_PER_REQUEST = 12
 FEWEST_LISTED = 256  # keys; fewer are asked for one by one
+PARTS = 256  # folders at the top
+FEW = 10_000  # objects, that one listing after the other finds as fast as many at once
 
 _PLACE = re.compile(r"(?P<place>[0-9a-f]{2}/[0-9a-f]{2})/(?P<name>[^/]+)")
 
@@ -151,7 +153,7 @@ class ObjectStore:
         """Those of the keys that are there.
 
         Many are found by listing the store, unless it holds so many more that asking for each is
-        less work; the 256th part with most of them tells how many it holds.
+        less work. How many it holds is told by one of its 256 parts.
         """
         parts: dict[str, list[str]] = {}
         for key in keys:
@@ -160,6 +162,8 @@ class ObjectStore:
             if len(keys) >= FEWEST_LISTED:
                 sample = max(parts, key=lambda part: len(parts[part]))
                 listed = self._keys(self._files(sample))
+                if PARTS * len(listed) <= FEW:
+                    return self._keys(self._files(self._root))
                 if len(listed) <= LISTED_PER_REQUEST * len(parts.pop(sample)):
                     return listed.union(*map(self._keys, pool.map(self._files, parts)))
             there = pool.map(self.has, keys)

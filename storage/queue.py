@@ -6,6 +6,9 @@ and a lost database is filled from there again. A claim is one `UPDATE` of a row
 the holder renews; a holder that died just stops. What a claim may change is fenced by its owner and
 its attempt: a worker that was thought dead and comes back changes nothing.
 
+A queue library would bring workers and tasks of its own beside Prefect's, and jobs with priorities
+and pauses, halves of a batch and the fence would be tables of ours all the same.
+
 States of a batch: open, done, split (its halves are batches of their own), quarantined.
 """
 

@@ -65,12 +65,12 @@ class Place:
                 if pause == FIRST_PAUSE:
                     log.warning("the store %s: %s; trying again", self.url, _first_line(error))
                 time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
             except _refusals() as error:
                 raise UserError(
                     f"The store {self.url} can't be used ({_first_line(error)}); "
                     "is the environment right?"
                 ) from error
-                pause = min(2 * pause, LONGEST_PAUSE)
 
     def find(self, top: str) -> dict[str, dict[str, Any]]:
         """All files below a path of the file system and what is known of them, by their paths."""

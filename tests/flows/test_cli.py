@@ -234,6 +234,30 @@ def test_store(voxloom, settings):
     assert list(store) == [used]
 
 
+def test_gc_keeps_what_a_job_of_the_pool_needs(voxloom, settings):
+    import json
+
+    from storage.folder import Folder
+    from storage.keys import content_key
+    from storage.objects import ObjectStore
+
+    store = ObjectStore(settings.store_url)
+    needed, old, young = (content_key(number) for number in range(3))
+    for key in (needed, old, young):
+        store.put(key, b"take")
+    for key in (needed, old):
+        (path,) = Path(settings.store_url).rglob(key)
+        os.utime(path, (1.0, 1.0))
+    job = Folder(f"{settings.store_url}/pool/jobs/a-book-1")
+    job.put("takes.json", json.dumps([needed]).encode())
+    job.put(f"inputs/{old}", b"a book")
+    assert "1 takes deleted" in voxloom("store", "gc").out
+    assert set(store) == {needed, young}
+    assert job.names() == [f"inputs/{old}", "takes.json"]
+    job.put("state.json", json.dumps({"state": "finished", "when": 1.0}).encode())
+    assert "1 takes deleted" in voxloom("store", "gc", "--older-than", "0").out
+
+
 def test_speak(voxloom, debug_engine, sample, tmp_path):
     import soundfile
 

@@ -103,21 +103,24 @@ def test_a_local_store_verifies_what_it_says_is_there(store):
     assert store.missing([A]) == [A]
 
 
-@pytest.mark.parametrize("asked", [10, 40])
-@pytest.mark.parametrize("held", [0, 50])
-@pytest.mark.parametrize("listed_per_request", [0, 12])
-def test_keys_are_asked_for_or_listed_and_the_answer_is_the_same(
-    s3_url, monkeypatch, asked, held, listed_per_request
-):
+ONE_BY_ONE, IN_PARTS, AT_ONCE = (0, 0), (12, 0), (12, 10_000)
+
+
+@pytest.mark.parametrize("way", [ONE_BY_ONE, IN_PARTS, AT_ONCE])
+def test_keys_are_asked_for_or_listed_and_the_answer_is_the_same(s3_url, monkeypatch, way):
     monkeypatch.setattr(objects, "FEWEST_LISTED", 20)
-    monkeypatch.setattr(objects, "LISTED_PER_REQUEST", listed_per_request)
+    monkeypatch.setattr(objects, "LISTED_PER_REQUEST", way[0])
+    monkeypatch.setattr(objects, "FEW", way[1])
     store = ObjectStore(s3_url)
     store.put(A, b"")
-    there = [content_key(number) for number in range(held)]
+    there = [content_key(number) for number in range(30)]
     for key in there:
         store.put(key, b"")
-    wanted = [content_key(number) for number in range(held // 2, held // 2 + asked)]
-    assert store.missing([*wanted, *wanted]) == [key for key in wanted if key not in there]
+    many = [content_key(number) for number in range(15, 60)]
+    few = [content_key(number) for number in range(25, 35)]
+    assert store.missing([]) == []
+    assert store.missing([*many, *many]) == [key for key in many if key not in there]
+    assert store.missing(few) == [key for key in few if key not in there]
 
 
 def test_verify_names_what_is_corrupt(store):
