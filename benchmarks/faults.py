@@ -98,8 +98,9 @@ class Campaign:
         self.topology = Topology(self.folder / "pool", workers=WORKERS, environment=fake)
         self._began = 0.0
 
-    def run(self, kills: int, pause: tuple[float, float]) -> Outcome:
-        """Does `kills` faults, `pause` seconds (least, most) apart, and waits for the books."""
+    def run(self, kills: int, pause: tuple[float, float], minutes: float = 1e6) -> Outcome:
+        """Does `kills` faults, or as many as the minutes allow, `pause` seconds (least, most)
+        apart, and waits for the books."""
         with full_disk_of(self.topology.folder / "s3"):
             try:
                 self.topology.start()
@@ -107,6 +108,8 @@ class Campaign:
                 self._submit()
                 self._wait_for_line(0, 300)
                 for number in range(kills):
+                    if time.monotonic() - self._began > 60 * minutes:
+                        break
                     while not self._working():
                         self._submit()
                     time.sleep(self.random.uniform(*pause))
@@ -402,6 +405,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", type=int, default=400, help="of each book")
     parser.add_argument("--rtf", type=float, default=0.2, help="seconds a second of speech takes")
+    parser.add_argument("--minutes", type=float, default=1e6, help="no fault begins after them")
     parser.add_argument("--pause", type=float, nargs=2, default=(5.0, 20.0), help="between faults")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # everything is ended then
@@ -409,7 +413,7 @@ def main() -> None:
         sys.exit(f"Not on this machine: {', '.join(lack)}. Install PostgreSQL and Redis.")
     shutil.rmtree(given.folder / "out", ignore_errors=True)
     campaign = Campaign(given.folder, given.seed, given.lines, given.rtf)
-    outcome = campaign.run(given.kills, given.pause)
+    outcome = campaign.run(given.kills, given.pause, given.minutes)
     (given.folder / "campaign.json").write_text(json.dumps(asdict(outcome), indent=1))
     print(table(outcome))
     sys.exit(not outcome.good)

@@ -26,10 +26,12 @@ def commands(readme: str) -> list[list[str]]:
     return [words[1:] for words in split if words[:1] == ["voxloom"]]
 
 
-def test_its_commands_parse(readme):
+@pytest.mark.parametrize(("page", "fewest"), [("README.md", 10), ("docs/pool.md", 5)])
+def test_its_commands_parse(root, page, fewest):
     program = typer.main.get_command(app)
-    assert len(commands(readme)) >= 10
-    for words in commands(readme):
+    shown = commands((root / page).read_text(encoding="utf-8"))
+    assert len(shown) >= fewest
+    for words in shown:
         command, rest = program, words
         while rest and rest[0] in getattr(command, "commands", {}):
             command, rest = command.commands[rest[0]], rest[1:]
@@ -50,6 +52,15 @@ def test_its_configuration_loads(readme, tmp_path):
     (example,) = blocks(readme, "yaml")
     (tmp_path / "mine.yaml").write_text(example)
     assert load_presets(tmp_path / "mine.yaml") != load_presets()
+
+
+def test_the_pools_variables_exist(root):
+    page = (root / "docs" / "pool.md").read_text(encoding="utf-8")
+    example = (root / ".env.example").read_text(encoding="utf-8")
+    named = set(re.findall(rf"`{PREFIX}(\w+)`", page))
+    own = {name.removeprefix(PREFIX) for name in re.findall(r"^(\w+)=", example, re.M)}
+    assert {"QUEUE", "STORE", "POOL"} <= named
+    assert named <= {field.upper() for field in Settings.model_fields} | own
 
 
 def test_its_variables_exist(readme):
