@@ -43,7 +43,8 @@ def listen(page: Page) -> None:
         page.click("#close-line")
     page.evaluate("audio.muted = true")
     page.click("#play")
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(1500)
+    page.locator(".sentence .now").first.wait_for()
 
 
 def take(page: Page) -> None:
@@ -59,9 +60,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         for look, settings in LOOKS.items():
-            context = browser.new_context(
-                base_url=asked.address, locale=asked.language, **settings
-            )
+            context = browser.new_context(base_url=asked.address, locale=asked.language, **settings)
             for show in (make, watch, listen, take):
                 page = context.new_page()
                 show(page)

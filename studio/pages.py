@@ -4,7 +4,7 @@ Whatever comes from a book or a file name is text to the templates, which escape
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi import Path as PathParameter
@@ -27,6 +27,7 @@ from studio.wording import (
 )
 
 router = APIRouter(include_in_schema=False)
+Notes = Literal["skip", "inline", "chapter"]
 PlacePart = Annotated[str, PathParameter(pattern=r"^-?\d{1,6}:\d{1,6}$")]
 Here = Annotated[Studio, Depends(studio_of)]
 _FIRST = ("m4b", "mp4", "mkv", "webm", "mp3", "opus", "flac", "epub", "srt", "vtt")
@@ -53,7 +54,7 @@ def make(here: Here, request: Request) -> Response:
 
 @router.get("/parts/book/{id}")
 def book_part(
-    here: Here, request: Request, id: str, notes: str = "skip", include: str = ""
+    here: Here, request: Request, id: str, notes: Notes = "skip", include: str = ""
 ) -> Response:
     """A book's chapters and what is left out of it; `include` is a list with commas."""
     contents = api.inspect_book(here, id, notes=notes, include=include)

@@ -39,7 +39,7 @@ export function say(sentence) {
   const line = document.createElement("p");
   line.textContent = sentence;
   document.getElementById("messages").append(line);
-  setTimeout(() => line.remove(), 9000);
+  setTimeout(() => line.remove(), 6000 + 100 * sentence.length); // as long as it takes to read
 }
 
 /** Runs something that a button began: the button waits, and what goes wrong is shown. */
