@@ -140,6 +140,7 @@ class _Hold:
             try:
                 self.lost = not queue.renew_job(job.id, job.owner, job.attempt, LEASE_SECONDS)
                 queue.beat(job.owner, self._facts())
+                queue.quarantine_exhausted()  # sooner than the reconciler: a book waits for it
             except UserError as error:  # the queue is gone for minutes
                 log.error("%s: %s", job.id, error)
                 self.lost = True

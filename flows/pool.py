@@ -24,7 +24,7 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed, State
+from prefect.states import Completed, Failed, State
 
 from flows.jobs import OUT, Pool, open_pool
 from flows.reconciler import api_errors, ensure_workers, reconcile_pool
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 TELL_SECONDS = 5.0
 TABLE_SECONDS = 30.0
+WORKERS_SECONDS = 15.0  # between looks whether there are workers
 GRACE_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,6 @@ def _render(job_id: str) -> State[Any]:
         state = run_job(pool, job, status, run)
     if state == "finished":
         return Completed(message=f"{status.title} is done: voxloom jobs fetch {job_id}")
-    if state == "cancelled":
-        return Cancelled(message="The job was cancelled; what is spoken is kept.")
     error = pool.queue.job(job_id).error
     if error:
         return Failed(message=error)
@@ -104,7 +103,7 @@ def _end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1.0)
-        log.error("Prefect's worker is gone, so this run ends")
+        # Nothing is logged: who read our output is gone, and Rich would end this thread for that.
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE_SECONDS)
         os._exit(signal.SIGTERM)
@@ -140,7 +139,7 @@ class _Teller:
         self._pool, self._job, self._status = pool, job, status
         self._progress: Any = None
         self._table: object = None
-        self._tabled = -TABLE_SECONDS
+        self._tabled = self._looked = float("-inf")
 
     def tell(self, last: bool = False) -> None:
         try:
@@ -174,6 +173,9 @@ class _Teller:
                 "The report",
             )
             return
+        if time.monotonic() - self._looked < WORKERS_SECONDS:
+            return
+        self._looked = time.monotonic()
         with get_client(sync_client=True) as client:
             for line in ensure_workers(self._pool, client):
                 log.info("%s", line)

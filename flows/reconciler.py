@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import UsageError
-from flows.jobs import Pool
+from flows.jobs import Pool, write_state
 from storage.queue import HIGH, LOW, NORMAL, Job
 
 if TYPE_CHECKING:
@@ -148,7 +148,13 @@ def reconcile_pool(pool: Pool, client: "SyncPrefectClient") -> list[str]:
     jobs = [*pool.queue.jobs("running"), *pool.queue.jobs("waiting")]
     now = time.time()
     for job in sorted(jobs, key=lambda job: (job.priority, job.created)):
-        if job.pool == name and job.id not in has_run and job.not_before <= now:
+        if job.pool != name or job.id in has_run or job.not_before > now:
+            continue
+        if job.state == "running" and _cancelled(client, job):
+            write_state(pool.folder(job.id), "cancelled")
+            pool.queue.set_state(job.id, "cancelled")
+            done.append(f"{job.id} is cancelled, as its run was")
+        else:
             dispatch(client, job)
             done.append(f"a run for {job.id} is started")
     return done + ensure_workers(pool, client)
@@ -201,6 +207,18 @@ def _expire(pool: Pool, client: "SyncPrefectClient") -> list[str]:
     return done
 
 
+def _cancelled(client: "SyncPrefectClient", job: Job) -> bool:
+    """Whether somebody cancelled the last run of a job on Prefect's page."""
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import StateType
+
+    runs = _runs(
+        client, f"{RENDER[job.kind]}/{job.pool}", tags=filters.FlowRunFilterTags(all_=[job.id])
+    )
+    ended = (StateType.CANCELLED, StateType.CANCELLING)
+    return bool(runs) and runs[0].state is not None and runs[0].state.type in ended
+
+
 def _live(client: "SyncPrefectClient", deployment: str) -> list["FlowRun"]:
     """The runs of a deployment that are scheduled, pending or running."""
     from prefect.client.schemas import filters
@@ -229,6 +247,7 @@ def _quick_deaths(client: "SyncPrefectClient", deployment: str) -> int:
 
 
 def _runs(client: "SyncPrefectClient", deployment: str, **conditions: Any) -> list["FlowRun"]:
+    """The runs of a deployment, the youngest first."""
     from prefect.client.schemas import filters
     from prefect.client.schemas.sorting import FlowRunSort
 
@@ -237,7 +256,7 @@ def _runs(client: "SyncPrefectClient", deployment: str, **conditions: Any) -> li
         deployment_id=filters.FlowRunFilterDeploymentId(any_=[one]), **conditions
     )
     runs: list[FlowRun] = []
-    order = FlowRunSort.START_TIME_DESC
+    order = FlowRunSort.ID_DESC  # the youngest first
     while page := client.read_flow_runs(
         flow_run_filter=chosen, sort=order, limit=_PAGE, offset=len(runs)
     ):

@@ -158,20 +158,8 @@ def test_what_kills_its_workers_is_set_aside_and_told(pool, order):
             return super().render(requests, *others)
 
     flows_work.builtin_engine = lambda settings: Deadly.debug()
-    over = threading.Event()
-
-    def reconcile() -> None:
-        while not over.wait(0.1):
-            pool.queue.quarantine_exhausted()
-
-    thread = threading.Thread(target=reconcile)
-    thread.start()
-    try:
-        with working(pool):
-            assert run(pool, job.id)[0] == "finished"
-    finally:
-        over.set()
-        thread.join()
+    with working(pool):
+        assert run(pool, job.id)[0] == "finished"
     counts = pool.queue.counts(job.id)
     assert (counts.quarantined_lines, counts.lines_done) == (1, counts.lines_total - 1)
     told = report(pool, job.id)

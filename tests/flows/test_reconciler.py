@@ -122,6 +122,19 @@ def test_a_living_run_is_left_alone(client, pool, order, monkeypatch):
     assert reconcile_pool(pool, client) == []
 
 
+def test_a_run_that_is_cancelled_on_the_page_cancels_its_job(client, pool, order):
+    from prefect.states import Cancelled, Crashed
+
+    for state, then in ((Crashed(), "running"), (Cancelled(), "cancelled")):
+        job = submit(pool, order, HIGH)
+        reconcile_pool(pool, client)
+        (run,) = [one for one in runs(client, pool) if one.parameters["job_id"] == job.id]
+        pool.queue.claim_job(f"{run.id}-1", pool.settings.pool, 0.0, job.id)
+        client.set_flow_run_state(run.id, state, force=True)
+        reconcile_pool(pool, client)
+        assert pool.queue.job(job.id).state == then
+
+
 def test_each_slot_gets_a_worker_unless_they_die_at_once(client, pool, order):
     from prefect.states import Crashed, Running
 
