@@ -49,7 +49,7 @@ def postgres():
 @pytest.fixture
 def queue_url(postgres) -> str:
     """An empty database."""
-    return postgres.database(f"queue{uuid4().hex}")
+    return str(postgres.empty())
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,13 @@ def test_a_wrong_variable_is_named(environment, name, value):
         load_settings()
 
 
+def test_the_queue_s_password_is_not_shown(environment):
+    environment(VOXLOOM_QUEUE="postgresql://me:hunter2@host/voxloom")
+    settings = load_settings()
+    assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()}"
+    assert settings.queue.get_secret_value() == "postgresql://me:hunter2@host/voxloom"
+
+
 def test_an_unknown_variable_is_named(environment):
     environment(VOXLOOM_STOER="/x")
     with pytest.raises(UsageError, match=r"VOXLOOM_STOER is not a setting.*VOXLOOM_STORE"):

@@ -255,7 +255,7 @@ def test_the_queue_is_its_model(queue_url):
         database = psycopg.connect(queue_url, autocommit=True)
 
     OnThisDatabase.queue.migrate()
-    many = settings(max_examples=40, stateful_step_count=50, deadline=None)
+    many = settings(max_examples=30, stateful_step_count=50, deadline=None)
     run_state_machine_as_test(OnThisDatabase, settings=many)
     OnThisDatabase.queue.close()
     OnThisDatabase.database.close()
