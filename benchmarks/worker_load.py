@@ -1,6 +1,7 @@
 """What the queue costs a worker: batches of a fake model, claimed from PostgreSQL, stored in S3.
 
     python -m benchmarks.worker_load --lines 10000 --folder /tmp/load
+    python -m benchmarks.worker_load --lines 2560 --jobs 40 --folder /tmp/load
 
 Two workers (flows/worker.py) speak a book's batches by a voice model that only takes its time. What
 is not spent in making takes (model, gate, encoding) is orchestration: claims, manifests, asking
@@ -16,13 +17,12 @@ import time
 from pathlib import Path
 
 from benchmarks.faults import FAKE
-from benchmarks.pool_load import shares
+from benchmarks.pool_load import PRIORITIES, in_order, shares
 from benchmarks.topology import ROOT, Topology, lacking
 from storage.folder import Folder
 from storage.keys import content_key
 from storage.queue import Job, NewBatch, Queue
 
-JOB = "load"
 BATCH = 64
 PHONES = ("HH", "AH0", "L", "OW1", "W", "ER1", "L", "D")
 CODE = """
@@ -33,8 +33,8 @@ Worker(open_pool(load_settings())).work()
 """
 
 
-def measure(folder: Path, lines: int, rtf: float) -> dict[str, object]:
-    """Has the lines spoken and measures."""
+def measure(folder: Path, lines: int, jobs: int, rtf: float) -> dict[str, object]:
+    """Has the lines of so many jobs spoken, which have high, normal and low priorities in turn."""
     spoken = folder / "spoken.log"
     fake = {
         "FAKE_LOG": str(spoken),
@@ -47,20 +47,30 @@ def measure(folder: Path, lines: int, rtf: float) -> dict[str, object]:
         topology.start_stores()
         os.environ.update(topology.client())
         queue.migrate()
-        queue.add_job(Job(JOB, "audiobook", JOB))
-        queue.add_batches(JOB, batches(Folder(f"{topology.store_url}/pool/jobs/{JOB}"), lines))
+        rank = {}
+        for number in range(jobs):
+            name = f"load-{number}"
+            rank[name] = PRIORITIES[number % len(PRIORITIES)]
+            queue.add_job(Job(name, "audiobook", name, priority=len(PRIORITIES) - number % 3))
+            part = range(number * lines // jobs, (number + 1) * lines // jobs)
+            folder_of = Folder(f"{topology.store_url}/pool/jobs/{name}")
+            queue.add_batches(name, batches(folder_of, part))
         topology.start_workers()
-        while not queue.counts(JOB).settled:
-            time.sleep(2)
-            print(queue.counts(JOB), file=sys.stderr, flush=True)
-        attempts = queue.counts(JOB).total
+        ended: dict[str, float] = {}
+        while len(ended) < jobs:
+            time.sleep(1)
+            for name in rank.keys() - ended.keys():
+                if queue.counts(name).settled:
+                    ended[name] = time.monotonic()
+                    print(f"{name} ({rank[name]}) is done", file=sys.stderr, flush=True)
     finally:
         queue.close()
         topology.stop()
     first, last, worked, modelled, gap = shares(spoken)
     return {
+        "jobs": jobs,
         "lines": lines,
-        "batches": attempts,
+        "priorities_kept": in_order([(rank[name], when) for name, when in ended.items()]),
         "wall_seconds": round(last - first, 1),
         "orchestration": round(1 - sum(worked.values()) / len(worked), 4),
         "model_busy": round(sum(modelled.values()) / len(modelled), 4),
@@ -69,8 +79,8 @@ def measure(folder: Path, lines: int, rtf: float) -> dict[str, object]:
     }
 
 
-def batches(folder: Folder, lines: int) -> list[NewBatch]:
-    """A book's batches with their manifests in the job's folder."""
+def batches(folder: Folder, lines: range) -> list[NewBatch]:
+    """A job's batches with their manifests in the job's folder."""
     import soundfile
 
     from model.sampling import Sampling
@@ -88,10 +98,10 @@ def batches(folder: Folder, lines: int) -> list[NewBatch]:
     voice = CarriedVoice((("voices/voice.flac", rate),), None, "", Engine.content_hash)
     chance = random.Random(0)
     made = []
-    for number, start in enumerate(range(0, lines, BATCH)):
+    for number, start in enumerate(lines[::BATCH]):
         spoken = [
             Line(content_key({"line": line}), tuple(chance.choices(PHONES, k=65)))
-            for line in range(start, min(start + BATCH, lines))
+            for line in range(start, min(start + BATCH, lines.stop))
         ]
         manifest = Manifest("", False, {"": voice}, (Part("", Sampling(), tuple(spoken)),))
         name = f"batches/{number}.json"
@@ -103,12 +113,15 @@ def batches(folder: Folder, lines: int) -> list[NewBatch]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lines", type=int, default=10_000)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--rtf", type=float, default=0.02)
     parser.add_argument("--folder", type=Path, required=True, help="must not exist yet")
     given = parser.parse_args()
     if lack := lacking():
         sys.exit(f"Not on this machine: {', '.join(lack)}. Install PostgreSQL and Redis.")
-    print(json.dumps(measure(given.folder.absolute(), given.lines, given.rtf), indent=1))
+    print(
+        json.dumps(measure(given.folder.absolute(), given.lines, given.jobs, given.rtf), indent=1)
+    )
 
 
 if __name__ == "__main__":
