@@ -126,21 +126,28 @@ class Topology:
 
     def start(self) -> None:
         """Starts everything and returns when all of it answers."""
+        self.start_stores()
+        self._run(self._redis())
+        self._migrate()
+        self._run(self._api())
+        self._run(self._services())
+        self._run(self._voxloom("flows", self.flows))
+        self.start_workers()
+        self._tell("the pool is up")
+
+    def start_stores(self) -> None:
+        """Starts PostgreSQL and the S3 server alone."""
         self._write_client()
         self._prepare_postgres()
         self._watcher.start()
         self._run(self._postgres())
         self._databases()
-        self._run(self._redis())
         self._run(self._s3())
         self._bucket()
-        self._migrate()
-        self._run(self._api())
-        self._run(self._services())
-        self._run(self._voxloom("flows", self.flows))
+
+    def start_workers(self) -> None:
         for name in self.workers:
             self._run(self._voxloom(name, self.worker))
-        self._tell("the pool is up")
 
     def stop(self) -> None:
         """Ends everything, the last started first."""

@@ -57,9 +57,11 @@ def speak_manifest(
     way_of: Callable[[str], Way],
     store: ObjectStore,
     on_take: Callable[[Line, Take], None],
+    fresh: bool = False,
 ) -> dict[str, str]:
     """Makes the takes of the lines with these keys that are not in the store, each of them stored
-    and told to `on_take` the moment that it is done. `way_of` finds how a voice speaks.
+    and told to `on_take` the moment that it is done. `way_of` finds how a voice speaks. With
+    `fresh`, a book's lines are not asked for: nobody began with them since the planner did.
 
     The answer maps the keys of the lines that the engine can't speak to what it said.
     """
@@ -73,7 +75,7 @@ def speak_manifest(
             failures |= render_fitted(
                 fitted, way_of(part.voice), manifest.fitting, part.sampling, store, on_take
             )
-        elif missing := [lines[key] for key in store.missing(lines)]:
+        elif missing := [lines[key] for key in (lines if fresh else store.missing(lines))]:
             way = way_of(part.voice)
             failures |= render_takes(
                 missing, way.engine, way.reference, part.sampling, store, on_take, way.gate

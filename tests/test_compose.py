@@ -95,6 +95,24 @@ def test_whatever_dies_is_started_again(config):
         assert service["restart"] == ("on-failure" if name in ONCE else "unless-stopped"), name
 
 
+def test_everything_that_stays_says_when_it_is_healthy(config):
+    lacking = {name for name, one in config["services"].items() if "healthcheck" not in one}
+    assert lacking == ONCE
+
+
+def test_the_workers_commands_exist(config):
+    import typer
+
+    from flows.cli import app
+
+    program = typer.main.get_command(app)
+    for name in OURS:
+        words = config["services"][name]["command"]
+        assert words[:2] == ["pool", "work"]
+        command = program.commands["pool"].commands["work"]
+        command.make_context("work", words[2:])  # a wrong option raises
+
+
 def test_what_others_wait_for_says_when_it_is_healthy(config):
     for service in config["services"].values():
         for name, need in service.get("depends_on", {}).items():
