@@ -280,7 +280,7 @@ def test_a_listener_makes_hears_mends_and_takes_away_a_book(
     expect(page.get_by_role("radio", name="Ada")).to_be_checked()
     page.fill("#sentence", "The tea was hot.")
     page.click("#hear")
-    plays(page, "preview-audio")
+    plays(page, "preview-audio", 180)
     assert serious(page) == []
     page.get_by_role("checkbox", name="MP3").check()
     page.click("#start")
