@@ -61,7 +61,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         for look, settings in LOOKS.items():
             context = browser.new_context(base_url=asked.address, locale=asked.language, **settings)
-            for show in (make, watch, listen, take):
+            for show in (watch, make, listen, take):
                 page = context.new_page()
                 show(page)
                 page.screenshot(path=asked.out / f"{show.__name__}-{look}.png")

@@ -124,6 +124,8 @@ def listen(here: Here, request: Request, id: str, chapter: int | None = None) ->
         return _page(request, "dub.html", dub=api.dub(here, id), names=names, **values)
     values["book"] = book = api.listen(here, id)
     numbers = [one.number for one in book.chapters if one.audio]
+    if not numbers:  # what was made before is made again, from its first line
+        return RedirectResponse("/watch", 303)
     number = chapter if chapter in numbers else numbers[0]
     values["text"] = text = api.chapter(here, id, number)
     values["blocks"] = blocks_of(text)

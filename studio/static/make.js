@@ -353,9 +353,8 @@ function estimate() {
     try {
       const found = await call("POST", "/api/estimates", order());
       find("spoken").textContent = fill(texts.make.estimate, { spoken: duration(found.spoken_seconds) });
-      find("work").textContent = found.work_seconds === null
-        ? texts.make.estimate_unknown
-        : fill(texts.make.estimate_work, { work: duration(found.work_seconds) });
+      const work = fill(texts.make.estimate_work, { work: duration(found.work_seconds) });
+      find("work").textContent = found.measured ? work : `${work} ${texts.make.estimate_unknown}`;
     } catch (error) {
       find("spoken").textContent = "";
       find("work").textContent = error.message;

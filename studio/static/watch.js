@@ -1,6 +1,6 @@
 // The queue: cards follow the server's events.
 
-import { part, watchJobs } from "/static/studio.js";
+import { part, say, texts, watchJobs } from "/static/studio.js";
 
 const SECONDS_BETWEEN = 0.7; // how often a card is drawn at most
 const jobs = document.getElementById("jobs");
@@ -9,14 +9,15 @@ const drawn = new Map(); // when each card was drawn, and what waits to draw it
 watchJobs(changed, removed, connected);
 
 async function changed(job) {
-  const card = document.getElementById(`job-${job.id}`);
-  if (!card) {
-    jobs.insertAdjacentHTML("afterbegin", `<li id="job-${job.id}" class="card job"></li>`);
-  }
-  const same = card && card.dataset.state === job.state
-    && Number(card.dataset.changes) === job.changes;
-  if (same) later(job.id);
-  else await part(`/parts/jobs/${job.id}`, `#job-${job.id}`, "outerHTML");
+  const id = `job-${job.id}`;
+  const facts = `${job.state} ${job.changes} ${job.listenable}`; // what its card is drawn anew for
+  const known = document.getElementById(id);
+  if (!known) jobs.insertAdjacentHTML("afterbegin", `<li id="${id}" class="card job"></li>`);
+  const card = known ?? document.getElementById(id);
+  if (card.dataset.facts === facts) return later(job.id);
+  if (known && card.dataset.state !== job.state) say(`${job.title}: ${texts.watch[job.state]}`);
+  Object.assign(card.dataset, { facts, state: job.state });
+  await part(`/parts/jobs/${job.id}`, `#${id}`, "outerHTML");
   count();
 }
 

@@ -7,13 +7,18 @@ from typing import Any
 import lxml.etree
 import lxml.html
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from configs.settings import Settings
+from model.engine import Engine
 from studio import pages
 from studio.models import ChapterText, ListenLine, Word
 from studio.wording import texts
+from tests.flows.test_dub import finish, order_for, subtitles, work_on  # noqa: F401  # a fixture
 from tests.studio.conftest import Page
+from tests.studio.test_dub import asked  # noqa: F401  # a fixture
 
 STUDIO = Path(pages.__file__).parent
 HOSTILE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=1">'
@@ -53,6 +58,31 @@ def test_no_page_has_active_content_of_a_book(page: Page, hostile: dict[str, Any
         assert "script-src 'self'" in answer.headers["content-security-policy"]
         shown += "&lt;script&gt;window.hacked" in answer.text
     assert shown >= 3  # it is there, as text
+
+
+def test_a_dub_shows_its_subtitles_against_its_speech(
+    page: Page,
+    asked: dict[str, Any],  # noqa: F811
+    settings: Settings,
+) -> None:
+    shown = page.client.get(f"/parts/subtitles/{asked['subtitles']}")
+    assert shown.status_code == 200 and "ANN" in shown.text and active(shown.text) == []
+    id = page.send("POST", "/jobs", asked, 201)["id"]
+    studio = page.client.app.state.studio  # type: ignore[attr-defined]
+    film, voice = (
+        studio.uploads.path(one) for one in (asked["subtitles"], asked["voice"]["upload"])
+    )
+    finish(work_on(order_for(film, voice, page.folder(id) / "out", settings), Engine.debug()))
+    page.wait(id, "running")
+    studio.jobs._put(studio.jobs.show(id).model_copy(update={"listenable": True}))
+    answer = page.client.get(f"/listen/{id}")
+    assert answer.status_code == 200 and active(answer.text) == []
+    tree = lxml.html.fromstring(answer.text)
+    assert len(tree.xpath("//table[@id='cues']/tbody/tr")) == len(tree.find_class("cue")) == 5
+    widths = [float(one.get("width")) for one in tree.iter("rect")]
+    assert all(0 < width <= 240 for width in widths)
+    assert tree.get_element_by_id("media").get("src")
+    assert page.client.get(f"/take/{id}").status_code == 200
 
 
 def test_there_is_a_page_for_what_is_not_there(page: Page) -> None:
@@ -119,7 +149,7 @@ def lines(draw: st.DrawFn) -> list[ListenLine]:
     return found
 
 
-@settings(max_examples=40)
+@examples(max_examples=40)
 @given(lines())
 def test_a_chapter_shows_its_text_and_nothing_else(given_lines: list[ListenLine]) -> None:
     chapter = ChapterText(number=1, title=HOSTILE, lines=given_lines)
