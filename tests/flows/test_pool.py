@@ -60,7 +60,7 @@ def working(pool: Pool):
     thread.start()
     yield worker
     over.set()
-    thread.join(60)
+    thread.join(600)
     assert not thread.is_alive()
 
 
@@ -251,7 +251,7 @@ def test_a_worker_without_the_jobs_model_gives_the_batch_back_and_ends(pool, ord
     other = threading.Thread(target=run, args=(pool, job.id), daemon=True)
     other.start()
     flows_work_engine = flows_work.builtin_engine
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not pool.queue.open_keys(job.id) and time.monotonic() < deadline:
         time.sleep(0.05)
     flows_work.builtin_engine = lambda settings: Engine.debug(seed=1)
@@ -259,7 +259,7 @@ def test_a_worker_without_the_jobs_model_gives_the_batch_back_and_ends(pool, ord
         Worker(pool).work()
     flows_work.builtin_engine = flows_work_engine
     with working(pool):
-        other.join(120)
+        other.join(600)
     assert pool.queue.job(job.id).state == "finished"
 
 
@@ -280,7 +280,7 @@ def test_killed_workers_lose_nothing(pool, order, root, settings, tmp_path, monk
     job = submit(pool, order, 2)
     runner = threading.Thread(target=run, args=(pool, job.id), daemon=True)
     runner.start()
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     kills = 0
     while runner.is_alive() and time.monotonic() < deadline:
         worker = subprocess.Popen(
@@ -319,10 +319,10 @@ def test_a_worker_that_hangs_ends_itself(pool, order, root, monkeypatch):
         "Engine.debug()", "Engine.debug()\nEngine.render = lambda *_: __import__('time').sleep(999)"
     ).replace("lambda settings: Engine.debug()", "lambda settings: Engine.debug()", 1)
     done = subprocess.run(
-        [sys.executable, "-c", hanging], cwd=root, env=os.environ, capture_output=True, timeout=120
+        [sys.executable, "-c", hanging], cwd=root, env=os.environ, capture_output=True, timeout=600
     )
     assert done.returncode == 75
     expire(pool)
     with working(pool):
-        runner.join(120)
+        runner.join(600)
     assert pool.queue.job(job.id).state == "finished"
