@@ -138,6 +138,7 @@ class _Teller:
     def __init__(self, pool: Pool, job: "Job", status: "JobStatus") -> None:
         self._pool, self._job, self._status = pool, job, status
         self._progress: Any = None
+        self._told: tuple[str, int] = "", 0
         self._table: object = None
         self._tabled = self._looked = float("-inf")
 
@@ -154,8 +155,10 @@ class _Teller:
         percent = 100.0 * status.share
         if self._progress is None:
             self._progress = create_progress_artifact(percent, f"progress-{job.id}", said)
-        else:
+        elif (status.stage, int(percent)) != self._told:
+            # Only at each percent: every update is an event that Prefect keeps, some 6 kB.
             update_progress_artifact(self._progress, progress=percent, description=said)
+        self._told = status.stage, int(percent)
         table = [
             {"chapter": title, "utterances": lines, "state": state}
             for title, lines, state in status.chapters.values()

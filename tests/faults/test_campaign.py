@@ -5,20 +5,13 @@ import random
 import pytest
 
 from benchmarks.faults import COMPARED, Campaign, different, table, write_book
-from benchmarks.topology import lacking
 
 KILLS = 20
 
 
-@pytest.fixture
-def campaign(tmp_path):
-    if lack := lacking():
-        pytest.skip(f"needs {', '.join(lack)}")
-    return Campaign(tmp_path, seed=1, lines=200, rtf=0.2)
-
-
 @pytest.mark.slow
-def test_no_kill_loses_anything(campaign):
+def test_no_kill_loses_anything(pool_folder):
+    campaign = Campaign(pool_folder, seed=1, lines=150, rtf=0.6)
     outcome = campaign.run(KILLS, (3.0, 12.0))
     told = table(outcome)
     assert len(outcome.faults) == KILLS

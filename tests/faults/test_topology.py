@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.topology import Topology, descendants, lacking
+from benchmarks.topology import Topology, descendants
 
 IDLE = ("-c", "import time; time.sleep(1000)")
 
@@ -18,14 +18,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def topology(tmp_path_factory):
-    if lack := lacking():
-        pytest.skip(f"needs {', '.join(lack)}")
-    folder = tmp_path_factory.mktemp("pool")
-    # pytest's folders are closed to PostgreSQL's user.
-    for path in (folder, folder.parent, folder.parent.parent):
-        path.chmod(0o711)
-    topology = Topology(folder, workers=("worker-1",), flows=IDLE, worker=IDLE)
+def topology(pool_folder):
+    topology = Topology(pool_folder, workers=("worker-1",), flows=IDLE, worker=IDLE)
     try:
         topology.start()
         yield topology
