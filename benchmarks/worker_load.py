@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--rtf", type=float, default=0.02)
     parser.add_argument("--folder", type=Path, required=True, help="must not exist yet")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # everything is ended then
     if lack := lacking():
         sys.exit(f"Not on this machine: {', '.join(lack)}. Install PostgreSQL and Redis.")
     print(
