@@ -255,8 +255,9 @@ def test_a_worker_without_the_jobs_model_gives_the_batch_back_and_ends(pool, ord
     while not pool.queue.open_keys(job.id) and time.monotonic() < deadline:
         time.sleep(0.05)
     flows_work.builtin_engine = lambda settings: Engine.debug(seed=1)
+    deadline = time.monotonic() + 300
     with pytest.raises(UnfitError, match="not the one"):
-        Worker(pool).work()
+        Worker(pool).work(lambda: time.monotonic() > deadline)
     flows_work.builtin_engine = flows_work_engine
     with working(pool):
         other.join(600)
