@@ -424,12 +424,19 @@ def _slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain.lower())[:_MAX_SLUG].strip("-") or "job"
 
 
-def recover(pool: Pool) -> int:
-    """Adds the jobs of the store that the queue does not know -> how many."""
+def recover(pool: Pool) -> tuple[int, list[str]]:
+    """Adds the jobs of the store that the queue does not know -> how many, and what is wrong with
+    those that can't be read."""
     known = {job.id for job in pool.queue.jobs()}
     found = {name.split("/")[0] for name in pool.jobs_folder().names() if name.endswith(f"/{JOB}")}
+    problems = []
     for job_id in sorted(found - known):
-        folder = pool.folder(job_id)
-        state, error, _ = read_state(folder)
-        pool.queue.add_job(queued(load_submission(folder), state, error))
-    return len(found - known)
+        try:
+            folder = pool.folder(job_id)
+            submission = load_submission(folder)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        state, reason, _ = read_state(folder)
+        pool.queue.add_job(queued(submission, state, reason))
+    return len(found - known) - len(problems), problems

@@ -149,7 +149,9 @@ def jobs_recover(debug: DebugOption = False) -> None:
     pool = _pool()
     from flows.jobs import recover
 
-    count = recover(pool)
+    count, problems = recover(pool)
+    for problem in problems:
+        terminal().print(f"[yellow]warning:[/] {problem}")
     terminal().print(f"{count} jobs are in the queue again; the reconciler starts them")
 
 

@@ -187,8 +187,11 @@ def test_a_lost_queue_is_filled_from_the_store(pool, order, postgres, settings):
     before = [pool.queue.job(job.id) for job in jobs]
     url = postgres.database("lost")
     empty = open_pool(pool.settings.model_copy(update={"queue": SecretStr(url)}))
-    assert recover(empty) == 3
-    assert recover(empty) == 0
+    empty.folder("damaged").put("job.json", b"{}")
+    count, problems = recover(empty)
+    assert count == 3
+    assert "damaged" in problems[0]
+    assert recover(empty) == (0, problems)
     after = [empty.queue.job(job.id) for job in jobs]
     assert [job.state for job in after] == ["waiting", "paused", "failed"]
     assert after[2].error == "a reason"
