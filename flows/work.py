@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -427,19 +428,21 @@ def chapter_audio(path: Path, facts: dict[str, Any]) -> ChapterAudio:
 
 def builtin_engine(settings: Settings) -> "VoiceEngine":
     """The voice model that the project carries."""
-    return engine_of(BUILT_IN)(settings)
+    return _load(BUILT_IN, settings)
 
 
 def engine_of(model: ChosenModel) -> Callable[[Settings], "VoiceEngine"]:
     """What loads the engine of a model, as fast as this machine was found to make it."""
+    if model is BUILT_IN:
+        return builtin_engine
+    return partial(_load, model)
 
-    def load(settings: Settings) -> "VoiceEngine":
-        best = chosen(settings)
-        # Of official models nobody has heard what less precision does.
-        precision = settings.precision if model.official else best.precision
-        return load_engine(model, best.threads, precision, best.slots)
 
-    return load
+def _load(model: ChosenModel, settings: Settings) -> "VoiceEngine":
+    best = chosen(settings)
+    # Of official models nobody has heard what less precision does.
+    precision = settings.precision if model.official else best.precision
+    return load_engine(model, best.threads, precision, best.slots)
 
 
 def check_folder(folder: Path) -> None:

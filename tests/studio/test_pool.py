@@ -37,7 +37,7 @@ def test_a_book_of_the_pool(pool, epub, sample):
     """Paused before anybody spoke, cancelled, taken up again and made."""
     with open_page(pool.settings, DEBUG_PROGRAM) as client:
         page = page_of(client, pool.settings)
-        assert "workers of the pool" in client.get("/watch").text
+        assert "<p>The workers of the pool speak" in client.get("/watch").text
         order = {
             "kind": "book",
             "book": page.upload("book", epub)["id"],
@@ -71,7 +71,3 @@ def test_a_book_of_the_pool(pool, epub, sample):
         assert [chapter["number"] for chapter in book["chapters"]] == [1, 2]
         names = {file["name"] for file in page.get(f"/jobs/{id}/downloads")}
         assert "A Small Book.m4b" in names and not any(name[0] == "." for name in names)
-
-
-def test_without_a_pool_nothing_is_said_of_one(page):
-    assert "workers of the pool" not in page.client.get("/watch").text
