@@ -16,6 +16,7 @@ from flows.options import (
     ConfigOption,
     DebugOption,
     ModelOption,
+    OnPoolOption,
     ProgressOption,
     SeedOption,
     TranscriptOption,
@@ -127,6 +128,7 @@ def audiobook(
     model: ModelOption = "",
     seed: SeedOption = 0,
     config: ConfigOption = None,
+    on_pool: OnPoolOption = False,
     progress_json: ProgressOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -160,12 +162,21 @@ def audiobook(
         seed,
         config,
     )
-    from flows.audiobook import make_audiobook
     from flows.progress import print_facts, spoken_time
-    from flows.work import engine_of
 
     tell = print_facts if progress_json else None
-    made = make_audiobook(order, terminal(), engine_of(order.model), tell)
+    if on_pool:
+        from flows.jobs import open_pool
+
+        pool = open_pool(order.settings)
+        from flows.on_pool import audiobook_on_pool
+
+        made = audiobook_on_pool(pool, order, terminal(), tell)
+    else:
+        from flows.audiobook import make_audiobook
+        from flows.work import engine_of
+
+        made = make_audiobook(order, terminal(), engine_of(order.model), tell)
     for path in made.paths or (made.report.parent,):
         terminal().print(f"[green]{path}[/]: {spoken_time(made.seconds)} of speech")
     if made.failed:

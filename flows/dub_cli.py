@@ -11,6 +11,7 @@ from flows.options import (
     ConfigOption,
     DebugOption,
     ModelOption,
+    OnPoolOption,
     ProgressOption,
     SeedOption,
     TranscriptOption,
@@ -135,6 +136,7 @@ def dub(
     candidates: CandidatesOption = 4,
     seed: SeedOption = 0,
     config: ConfigOption = None,
+    on_pool: OnPoolOption = False,
     progress_json: ProgressOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -170,12 +172,21 @@ def dub(
         seed,
         config,
     )
-    from flows.dub import make_dub
     from flows.progress import print_facts, spoken_time
-    from flows.work import engine_of
 
     hears = print_facts if progress_json else None
-    made = make_dub(order, terminal(), engine_of(order.model), hears)
+    if on_pool:
+        from flows.jobs import open_pool
+
+        pool = open_pool(order.settings)
+        from flows.on_pool import dub_on_pool
+
+        made = dub_on_pool(pool, order, terminal(), hears)
+    else:
+        from flows.dub import make_dub
+        from flows.work import engine_of
+
+        made = make_dub(order, terminal(), engine_of(order.model), hears)
     terminal().print(f"[green]{made.paths[0]}[/]: {spoken_time(made.seconds)}")
     terminal().print(f"{made.verdict} {made.report} says more.")
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from configs.errors import UserError
-from flows.delivery import AssembledChapter
-from flows.dub_delivery import deliver_dub
+from flows.delivery import AssembledChapter, Delivered
+from flows.dub_delivery import Dubbed, deliver_dub
 from flows.dub_voices import with_cut_voices
 from flows.dub_work import DubOrder, DubPlan, DubWork, plan_dubbing
 from flows.jobs import (
@@ -26,7 +26,7 @@ from flows.jobs import (
     write_state,
 )
 from flows.orders import Order
-from flows.progress import RunProgress
+from flows.progress import Facts, RunProgress
 from flows.script import Speaker
 from flows.work import (
     LostTakeError,
@@ -89,15 +89,21 @@ class JobStatus:
 class JobProgress(RunProgress):
     """The progress of a run, written into a job's status."""
 
-    def __init__(self, status: JobStatus, phones_per_second: float) -> None:
-        super().__init__(Console(quiet=True), phones_per_second)
-        self._status = status
+    def __init__(
+        self,
+        status: JobStatus,
+        phones_per_second: float,
+        console: Console | None = None,
+        tell: Callable[[Facts], None] | None = None,
+    ) -> None:
+        super().__init__(console or Console(quiet=True), phones_per_second, tell)
+        self.status = status
         self._total = self._done = 0
 
     def stage(self, text: str) -> None:
         super().stage(text)
-        if text != self._status.stage:
-            self._status.stage, self._status.share = text, 0.0
+        if text != self.status.stage:
+            self.status.stage, self.status.share = text, 0.0
 
     def expect(self, phones: int, left: int) -> None:
         super().expect(phones, left)
@@ -106,14 +112,14 @@ class JobProgress(RunProgress):
     def advance(self, phones: int) -> None:
         super().advance(phones)
         self._done += phones
-        self._status.share, self._status.left = self._done / self._total, self.left()
+        self.status.share, self.status.left = self._done / self._total, self.left()
 
     def fraction(self, done: float) -> None:
         super().fraction(done)
-        self._status.share, self._status.left = done, self.left()
+        self.status.share, self.status.left = done, self.left()
 
 
-class _Hold:
+class Hold:
     """Keeps a claimed job's lease alive from a thread, as long as the job is ours."""
 
     def __init__(self, pool: Pool, job: Job, status: JobStatus, run: str) -> None:
@@ -122,7 +128,7 @@ class _Hold:
         self.lost = False
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
-    def __enter__(self) -> "_Hold":
+    def __enter__(self) -> "Hold":
         self._thread.start()
         return self
 
@@ -172,7 +178,7 @@ def run_job(pool: Pool, job: Job, status: JobStatus, run: str = "") -> str:
     try:
         if job.attempt % MAX_ATTEMPTS == 0:
             raise UserError(f"It was begun {MAX_ATTEMPTS} times, and whoever ran it died.")
-        with _Hold(pool, job, status, run) as hold:
+        with Hold(pool, job, status, run) as hold:
             progress = JobProgress(status, remembered_speed(pool.settings))
             hopeless = False
             order = restore(load_submission(folder), folder, home, pool.settings)
@@ -180,11 +186,11 @@ def run_job(pool: Pool, job: Job, status: JobStatus, run: str = "") -> str:
             if isinstance(order, DubOrder):
                 dubbing = plan_dubbing(order, progress)
                 hopeless = False
-                _run_dub(_Running(pool, job, folder, hold), order, dubbing, progress)
+                run_dub(Running(pool, job, folder, hold), order, dubbing, progress)
             else:
                 plan = plan_book(order, progress)
                 hopeless = False
-                _run_book(_Running(pool, job, folder, hold), order, plan, progress, status)
+                run_book(Running(pool, job, folder, hold), order, plan, progress)
             hold.check()
             progress.stage("Putting the files into the store")
             _upload(order.out, folder)
@@ -200,13 +206,13 @@ def run_job(pool: Pool, job: Job, status: JobStatus, run: str = "") -> str:
 
 
 @dataclass(frozen=True)
-class _Running:
+class Running:
     """A job that this process runs."""
 
     pool: Pool
     job: Job
     folder: Folder
-    hold: _Hold
+    hold: Hold
 
 
 def _failed(pool: Pool, job: Job, folder: Folder, error: Exception, hopeless: bool) -> str:
@@ -218,10 +224,13 @@ def _failed(pool: Pool, job: Job, folder: Folder, error: Exception, hopeless: bo
     return state
 
 
-def _run_book(
-    running: _Running, order: Order, plan: Plan, progress: JobProgress, status: JobStatus
-) -> None:
+def run_book(running: Running, order: Order, plan: Plan, progress: JobProgress) -> Delivered:
+    """Has the workers speak what the plan's book lacks, and makes its files in the order's folder.
+
+    StoppedError once the job is no longer ours.
+    """
     check_folder(order.out)
+    status = progress.status
     progress.stage("Loading the voice model")
     work = Work(order, plan, engine_of(order.model)(order.settings), progress)
     status.title = work.title
@@ -244,10 +253,11 @@ def _run_book(
 
     _speak(running, work, _manifests(running, work.script.speakers, order), assemble, progress)
     running.hold.check()
-    work.deliver([assembled[number] for number in sorted(assembled)])
+    return work.deliver([assembled[number] for number in sorted(assembled)])
 
 
-def _run_dub(running: _Running, order: DubOrder, plan: DubPlan, progress: JobProgress) -> None:
+def run_dub(running: Running, order: DubOrder, plan: DubPlan, progress: JobProgress) -> Dubbed:
+    """The same for a dub."""
     check_folder(order.out)
     progress.stage("Loading the voice model")
     engine = engine_of(order.model)(order.settings)
@@ -259,11 +269,11 @@ def _run_dub(running: _Running, order: DubOrder, plan: DubPlan, progress: JobPro
     manifest = _manifests(running, work.speakers, order, work.fitting)
     _speak(running, work, manifest, assemble, progress)
     running.hold.check()
-    deliver_dub(work)
+    return deliver_dub(work)
 
 
 def _manifests(
-    running: _Running,
+    running: Running,
     speakers: Mapping[str, Speaker],
     order: Order | DubOrder,
     fitting: Fitting | None = None,
@@ -296,7 +306,7 @@ def _carried(folder: Folder, speaker: Speaker) -> CarriedVoice:
 
 
 def _speak(
-    running: _Running,
+    running: Running,
     work: Spoken,
     manifest: Callable[[Sequence[Part[Any]]], bytes],
     assemble: Callable[[Iterable[int]], bool],
@@ -325,7 +335,7 @@ def _speak(
             number += 1
         queue.add_batches(job.id, batches)
         whole = assemble(ready)
-        progress.stage("Speaking")
+        progress.stage("Waiting for the workers")
         whole = _wait(running, work, missing, assemble, progress) and whole
         missing = work.again() if not whole else []
         ready = []
@@ -339,7 +349,7 @@ def _speak(
 
 
 def _wait(
-    running: _Running,
+    running: Running,
     work: Spoken,
     missing: Sequence[str],
     assemble: Callable[[Iterable[int]], bool],
@@ -363,6 +373,8 @@ def _wait(
             read.add(name)
         failures |= queue.quarantined(job.id)
         waiting -= settled
+        if settled:
+            progress.stage("Speaking")
         progress.advance(work.units(settled))
         why = {key: failures[key] for key in settled if key in failures}
         whole = assemble(work.settle(settled, why)) and whole

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tasks.voices import AskedVoice
 
 JOB, OUT = "job.json", "out"
+JOB_FILE = ".pool-job"  # in a folder of results: the id of the job that they are of (--on-pool)
 VERSION = 1
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,70}")
 _MAX_SLUG = 40
@@ -108,19 +109,24 @@ def submit(
     order: "Order | DubOrder",
     priority: int,
     not_before: float = 0.0,
+    job_id: str = "",
 ) -> Submission:
-    """Puts an order with all its files into the store, then into the queue."""
+    """Puts an order with all its files into the store, then into the queue.
+
+    With the id of a job that was submitted before, that job gets this order; its state stays.
+    """
     from flows.orders import Order
 
     packed = _pack_book(order) if isinstance(order, Order) else _pack_dub(order)
     kind, title, record, files = packed
-    job_id = f"{_slug(title)}-{secrets.token_hex(4)}"
+    job_id = job_id or f"{_slug(title)}-{secrets.token_hex(4)}"
     folder = pool.folder(job_id)
+    there = set(folder.names("inputs"))
     hashes: dict[str, str] = {}
     for name, source in files.items():
         check_name(name)
         data = source if isinstance(source, bytes) else source.expanduser()
-        hashes[name] = _put_input(folder, data)
+        hashes[name] = _put_input(folder, data, there)
     submission = Submission(
         job_id,
         kind,
@@ -245,6 +251,24 @@ def valid_id(job_id: str) -> str:
     if not _ID.fullmatch(job_id):
         raise UserError(f"{job_id!r} is no job; voxloom jobs lists them")
     return job_id
+
+
+def job_of_folder(out: Path) -> str:
+    """The id of the job whose results are made in a folder; "" where there is none."""
+    try:
+        return valid_id((out / JOB_FILE).read_text().strip())
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def cancel(settings: Settings, job_id: str) -> None:
+    """Cancels a job unless it has ended; what is spoken stays in the store."""
+    pool = open_pool(settings)
+    try:
+        if pool.queue.set_state(job_id, "cancelled"):
+            write_state(pool.folder(job_id), "cancelled")
+    finally:
+        pool.queue.close()
 
 
 def _pack_book(order: "Order") -> tuple[Kind, str, dict[str, Any], dict[str, Path | bytes]]:
@@ -413,9 +437,10 @@ def _model_name(model: "ChosenModel", settings: Settings) -> str:
     return model.folder.name
 
 
-def _put_input(folder: Folder, data: bytes | Path) -> str:
+def _put_input(folder: Folder, data: bytes | Path, there: set[str]) -> str:
     digest = hash_bytes(data) if isinstance(data, bytes) else hash_file(data)
-    folder.put(f"inputs/{digest}.input", data)
+    if (name := f"inputs/{digest}.input") not in there:
+        folder.put(name, data)
     return digest
 
 

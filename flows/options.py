@@ -67,6 +67,14 @@ ProgressOption = Annotated[
         rich_help_panel="Other",
     ),
 ]
+OnPoolOption = Annotated[
+    bool,
+    typer.Option(
+        "--on-pool",
+        help="Have the workers of the pool (VOXLOOM_QUEUE) speak; the files are made here.",
+        rich_help_panel="Other",
+    ),
+]
 
 
 def asked_voice(samples: Sequence[str], transcript: str | None) -> "AskedVoice":

@@ -145,8 +145,14 @@ def reconcile_pool(pool: Pool, client: "SyncPrefectClient") -> list[str]:
         for kind in RENDER.values()
         for run in _live(client, f"{kind}/{name}")
     }
-    jobs = [*pool.queue.jobs("running"), *pool.queue.jobs("waiting")]
     now = time.time()
+    # What somebody runs on a machine of his own (--on-pool) has no run, but gives signs of life.
+    has_run |= {
+        one.facts.get("job")
+        for one in pool.queue.workers()
+        if one.facts.get("run") == "" and now - one.seen < STALE_SECONDS
+    }
+    jobs = [*pool.queue.jobs("running"), *pool.queue.jobs("waiting")]
     for job in sorted(jobs, key=lambda job: (job.priority, job.created)):
         if job.pool != name or job.id in has_run or job.not_before > now:
             continue

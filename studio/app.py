@@ -36,7 +36,8 @@ def create_app(
     that jobs run, `load` loads the engine of previews."""
     home = settings.home / "studio"
     uploads = Uploads(home / "uploads")
-    jobs = LocalJobs(home / "jobs", uploads, program)
+    pool = settings if settings.queue.get_secret_value() else None
+    jobs = LocalJobs(home / "jobs", uploads, program, pool)
     speaking = Speaking(settings, home / "previews", load)
     studio = Studio(
         settings, home, secret(home, "csrf"), uploads, jobs, speaking, Listen(settings, speaking)

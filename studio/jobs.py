@@ -1,4 +1,5 @@
-"""The queue of jobs: each runs the very command of the command line, in a process of its own.
+"""The queue of jobs: each runs the very command of the command line, in a process of its own; where
+there is a pool, that command has the pool's workers speak.
 
 jobs/ID/job.json     what was asked for and how it stands, written whole or not at all
 jobs/ID/out/         what the command makes
@@ -29,6 +30,9 @@ from typing import Protocol
 from fastapi import HTTPException
 from pydantic import ValidationError
 
+from configs.errors import UserError
+from configs.settings import Settings
+from flows.jobs import cancel, job_of_folder
 from storage.files import write_whole
 from studio.models import BookOrder, DubOrder, Job, JobState, Progress, UploadKind
 from studio.uploads import Uploads
@@ -70,12 +74,20 @@ class Jobs(Protocol):
 
 
 class LocalJobs:
-    """Jobs on this machine, one at a time, in the order in which they were queued."""
+    """Jobs of this machine, one at a time, in the order in which they were queued; `pool` are the
+    settings of the pool whose workers speak, if there is one."""
 
-    def __init__(self, folder: Path, uploads: Uploads, program: Sequence[str] = PROGRAM) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        uploads: Uploads,
+        program: Sequence[str] = PROGRAM,
+        pool: Settings | None = None,
+    ) -> None:
         self._folder = folder
         self._uploads = uploads
         self._program = tuple(program)
+        self._pool = pool
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Condition(threading.RLock())
         self._watchers: list[_Watcher] = []
@@ -166,6 +178,7 @@ class LocalJobs:
             job = self.show(id)
             if job.state not in _STOPPED:
                 raise HTTPException(409, "Stop the job before you remove it.")
+            self._leave_pool(id)
             # Without its record it is no job any more, whatever happens to the rest.
             (self._folder / id / "job.json").unlink(missing_ok=True)
             shutil.rmtree(self._folder / id, ignore_errors=True)
@@ -201,7 +214,21 @@ class LocalJobs:
                 self._wanted[id] = state
                 self._interrupt()
                 return job
+            if state == "cancelled":
+                self._leave_pool(id)
             return self._put(job.model_copy(update={"state": state, "progress": None}))
+
+    def _leave_pool(self, id: str) -> None:
+        """Cancels the pool's part of a job, without waiting for a queue that may be away."""
+        if self._pool is None:
+            return
+        try:
+            job = job_of_folder(self._folder / id / "out")
+        except (UserError, OSError) as error:
+            log.warning("the job %s in the pool is not known: %s", id, error)
+            return
+        if job:
+            threading.Thread(target=_cancel, args=(self._pool, job), daemon=True).start()
 
     def _put(self, job: Job) -> Job:
         """Keeps a job that has changed, tells everybody, and wakes the worker."""
@@ -260,6 +287,8 @@ class LocalJobs:
                     return  # it is still "running" in its file, so that the next start goes on
                 wanted = self._wanted.pop(job.id, None)
                 now = self._jobs[job.id]
+                if wanted == "cancelled":
+                    self._leave_pool(job.id)
                 if wanted and update["state"] != "finished":
                     update = {"state": wanted, "error": ""}
                 elif now.state == "queued":  # it was resumed while it stopped
@@ -273,6 +302,8 @@ class LocalJobs:
         """Runs a job's command to its end; what is to be said of the job then."""
         folder = self._folder / job.id
         command = [*self._program, *command_of(job, folder, self._uploads), "--progress-json"]
+        if self._pool is not None:
+            command.append("--on-pool")
         with (folder / "lock").open("w") as lock, (folder / "log.txt").open("w") as said:
             self._locked(lock.fileno())
             with self._lock:
@@ -435,6 +466,13 @@ def _ended(child: "subprocess.Popen[str]") -> None:
         time.sleep(0.2)
     if child.poll() is None:
         child.kill()
+
+
+def _cancel(pool: Settings, job: str) -> None:
+    try:
+        cancel(pool, job)
+    except (UserError, OSError) as error:  # it stays paused there
+        log.warning("the job %s of the pool can't be cancelled: %s", job, error)
 
 
 def _last_words(path: Path) -> str:

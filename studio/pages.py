@@ -84,7 +84,8 @@ def voices_part(here: Here, request: Request, chosen: str = "") -> Response:
 def watch(here: Here, request: Request) -> Response:
     """The queue: what is made now first, what is finished last."""
     jobs = sorted(api.jobs(here), key=_order)
-    return _page(request, "watch.html", jobs=jobs)
+    pooled = bool(here.settings.queue.get_secret_value())
+    return _page(request, "watch.html", jobs=jobs, pooled=pooled)
 
 
 @router.get("/parts/jobs/{id}")
