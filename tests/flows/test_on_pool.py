@@ -89,6 +89,7 @@ def takes(order) -> tuple[str, ...]:  # noqa: F811
 
 
 def test_who_dies_is_stood_in_for_by_the_pool(pool, mine):  # noqa: F811
+    mine = replace(mine, chapters="1")
     with pytest.raises(KeyboardInterrupt):
         audiobook_on_pool(pool, mine, QUIET, interrupt)
     job_id = job_of_folder(mine.out)
@@ -103,6 +104,8 @@ def test_who_dies_is_stood_in_for_by_the_pool(pool, mine):  # noqa: F811
 
 
 def test_a_job_that_is_cancelled_elsewhere_stops_here(pool, mine):  # noqa: F811
+    mine = replace(mine, chapters="1")
+
     def cancelled(facts):
         if facts["stage"] == "Waiting for the workers":
             threading.Thread(target=cancel, args=(pool.settings, job_of_folder(mine.out))).start()
