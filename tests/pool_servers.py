@@ -3,12 +3,14 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,7 +71,15 @@ class Postgres:
 
     def kill(self) -> None:
         """SIGKILL: what is in nobody's write-ahead log is lost."""
+        assert self._process is not None
+        pid = self._process.pid
+        # They notice that their parent is gone, but may answer once more before.
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        backends = children.read_text().split() if children.exists() else []
         _kill(self._process)
+        for backend in backends:
+            with suppress(ProcessLookupError):
+                os.kill(int(backend), signal.SIGKILL)
 
     def empty(self) -> str:
         """The URL of the database, without the queue that the last test left."""
