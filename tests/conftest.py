@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import os
+import signal
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,6 +10,11 @@ from hypothesis import HealthCheck, settings
 
 # Tiny models only lose by threads, above all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What a shell starts in the background does not hear of Ctrl-C, nor does what it starts: the tests
+# send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with something else must not fail a test.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -220,7 +220,6 @@ def stamps(work: Path) -> dict[Path, int]:
 
 FLOW = """
 import os
-import signal
 import sys
 from dataclasses import replace
 from flows import cli, clone_work
@@ -236,8 +235,6 @@ if "LINGER" in os.environ:  # after the first checkpoint, so that Ctrl-C surely 
     from model.tuning.loop import Checkpoint
     write = Checkpoint.write
     Checkpoint.write = lambda *given: (write(*given), time.sleep(3))
-# A process that was started in the background, as the tests may be, does not hear of Ctrl-C.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(cli.main(sys.argv[1:]))
 """
 
