@@ -56,8 +56,12 @@ export async function busy(button, work) {
 }
 
 /** A part of a page from the server, put into an element. */
-export function part(path, target, swap = "innerHTML") {
-  return window.htmx.ajax("GET", path, { target, swap });
+export async function part(path, target, swap = "innerHTML") {
+  try {
+    await window.htmx.ajax("GET", path, { target, swap });
+  } catch (error) {
+    throw error ?? new Error(texts.errors.network); // htmx gives no reason where nobody answers
+  }
 }
 
 /** "{count} word|{count} words", for a number. */

@@ -17,7 +17,11 @@ async function changed(job) {
   if (card.dataset.facts === facts) return later(job.id);
   if (known && card.dataset.state !== job.state) say(`${job.title}: ${texts.watch[job.state]}`);
   Object.assign(card.dataset, { facts, state: job.state });
-  await part(`/parts/jobs/${job.id}`, `#${id}`, "outerHTML");
+  try {
+    await part(`/parts/jobs/${job.id}`, `#${id}`, "outerHTML");
+  } catch {
+    card.dataset.facts = ""; // cut off: drawn once the server answers again
+  }
   count();
 }
 
@@ -28,7 +32,11 @@ function later(id) {
     const list = document.getElementById(`chapters-${id}`);
     const open = list?.open;
     if (!document.getElementById(`progress-${id}`)) return;
-    await part(`/parts/jobs/${id}/progress`, `#progress-${id}`, "outerHTML");
+    try {
+      await part(`/parts/jobs/${id}/progress`, `#progress-${id}`, "outerHTML");
+    } catch {
+      return; // cut off, which the page says
+    }
     const fresh = document.getElementById(`chapters-${id}`);
     if (list && fresh) fresh.open = open;
   }, SECONDS_BETWEEN * 1000));
