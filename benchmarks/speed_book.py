@@ -171,10 +171,10 @@ def _cost(folder: Path, settings: Settings, minutes: float, threads: int, whispe
     stages.watch(engine, "_acoustic", "S2")
     stages.watch(engine._model, "vocoder", "vocoder")
     stages.watch(engine, "_heard", "recogniser")
-    for _, gate in work._ways.values():
-        stages.watch(gate, "judge", "gate")
+    for way in work._ways.values():
+        stages.watch(way.gate, "judge", "gate")
         if not whisper:
-            gate._whisper_name = None
+            way.gate._whisper_name = None
     stages.watch(work._store, "put", "storing")
     ready = [number for batch in range(len(work.batches)) for number in work.render(batch)]
     chapters = [stages.run("assembly", lambda n=n: work.assemble(n)) for n in sorted(ready)]
