@@ -370,7 +370,7 @@ def test_killed_workers_lose_nothing_and_repeat_only_what_they_held(
     queue, postgres, tmp_path, root
 ):
     started(queue, "a")
-    queue.add_batches("a", batches(80, lines=8))
+    queue.add_batches("a", batches(200, lines=8))
     names = count()
 
     def worker() -> subprocess.Popen[bytes]:
@@ -397,9 +397,9 @@ def test_killed_workers_lose_nothing_and_repeat_only_what_they_held(
             process.kill()
             process.wait()
     counts = queue.counts("a")
-    assert counts == Counts(80, 80, 640, 640, 0, 640.0, 640.0)
+    assert counts == Counts(200, 200, 1600, 1600, 0, 1600.0, 1600.0)
     made = {path.name: path.read_text().split() for path in tmp_path.iterdir()}
-    assert len(made) == 640
+    assert len(made) == 1600
     assert kills == 6
     # The restart of the database may cost each worker a claim whose answer it lost.
     doubled = sum(len(owners) - 1 for owners in made.values())
