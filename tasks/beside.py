@@ -2,11 +2,13 @@
 
 import errno
 import fcntl
+import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from configs.errors import UserError
 
@@ -52,6 +54,15 @@ def write_bytes(final: Path, data: bytes) -> None:
     """Writes a small file at once or not at all."""
     with written_beside(final) as part:
         part.write_bytes(data)
+
+
+def write_entries(final: Path, entries: Sequence[dict[str, Any]]) -> None:
+    """Writes a list for JSON, at once or not at all; no file where it is empty."""
+    if entries:
+        text = json.dumps(entries, ensure_ascii=False, indent=1)
+        write_bytes(final, (text + "\n").encode())
+    else:
+        final.unlink(missing_ok=True)
 
 
 def disk_error(error: OSError, path: Path) -> UserError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.errors import UserError
-from tasks.beside import write_bytes
+from tasks.beside import write_entries
 
 if TYPE_CHECKING:
     from tasks.plan import Utterance
@@ -81,12 +81,7 @@ def load_edits(folder: Path) -> list[LineEdit]:
 
 def save_edits(folder: Path, edits: Iterable[LineEdit]) -> None:
     """Writes the changes, at once or not at all; no file where there are none."""
-    entries = [asdict(edit) for edit in edits]
-    if entries:
-        text = json.dumps(entries, ensure_ascii=False, indent=1)
-        write_bytes(folder / FILE, (text + "\n").encode())
-    else:
-        (folder / FILE).unlink(missing_ok=True)
+    write_entries(folder / FILE, [asdict(edit) for edit in edits])
 
 
 def _sound(edit: LineEdit) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from configs.errors import UserError
 from storage.keys import is_key
-from tasks.beside import write_bytes
+from tasks.beside import write_entries
 
 FILE = "redone.json"
 _MAX_BYTES = 10_000_000
@@ -52,9 +52,4 @@ def load_redone(folder: Path) -> list[Redone]:
 
 def save_redone(folder: Path, choices: Iterable[Redone]) -> None:
     """Writes the choices, at once or not at all; no file where there are none."""
-    entries = [asdict(one) for one in choices]
-    if entries:
-        text = json.dumps(entries, ensure_ascii=False, indent=1)
-        write_bytes(folder / FILE, (text + "\n").encode())
-    else:
-        (folder / FILE).unlink(missing_ok=True)
+    write_entries(folder / FILE, [asdict(one) for one in choices])
