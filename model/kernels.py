@@ -257,26 +257,24 @@ def attend(  # type: ignore[no-untyped-def]
 
 
 @_compiled(_IN_ORDER)
-def multiply_row(x, weights, bias, span, relu, out):  # type: ignore[no-untyped-def]
+def multiply_row(x, weights, bias, span, relu, out, lanes):  # type: ignore[no-untyped-def]
     """x (inputs) times weights (stretches, inputs, outputs of each), and the bias, and nothing
     below 0 if `relu` -> out (stretches, outputs of each); inputs are added up in their order, those
-    of each `span`, a multiple of 4, apart."""
+    of each `span`, a multiple of 8, apart. All float32 and contiguous; `lanes` is a tuple as long
+    as a stretch has outputs: code is compiled for its length."""
     stretches, inputs, outputs = weights.shape
     total, part = np.empty(outputs, np.float32), np.empty(outputs, np.float32)
+    at_part, at_x, at_weights = part.ctypes.data, x.ctypes.data, weights.ctypes.data
+    one, row = weights[0, 0, 0], weights.itemsize * outputs
     for stretch in range(stretches):
-        W = weights[stretch]
+        here = at_weights + row * inputs * stretch
         for n in range(outputs):
             total[n] = _ZERO
         for start in range(0, inputs, span):
             for n in range(outputs):
                 part[n] = _ZERO
-            for k in range(start, start + span, 4):
-                one, two, three, four = x[k], x[k + 1], x[k + 2], x[k + 3]
-                for n in range(outputs):
-                    y = part[n] + one * W[k, n]
-                    y = y + two * W[k + 1, n]
-                    y = y + three * W[k + 2, n]
-                    part[n] = y + four * W[k + 3, n]
+            for k in range(start, start + span, 8):
+                _add(at_part, at_x + 4 * k, one, here + row * k, EIGHT, lanes)
             for n in range(outputs):
                 total[n] += part[n]
         for n in range(outputs):

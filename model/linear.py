@@ -76,7 +76,7 @@ def _single(weight: Tensor, bias: Tensor | None, relu: bool, product: Linear) ->
     apart; which, is found by trying.
     """
     outputs, inputs = weight.shape
-    if weight.device.type != "cpu" or outputs % OUTPUTS or inputs % 4:
+    if weight.device.type != "cpu" or outputs % OUTPUTS or inputs % 32:
         return None
     stretches = weight.view(-1, OUTPUTS, inputs).transpose(1, 2)
     blocked = np.empty(stretches.shape, np.float32)  # NumPy's memory has large pages
@@ -86,7 +86,7 @@ def _single(weight: Tensor, bias: Tensor | None, relu: bool, product: Linear) ->
     def by_kernel(x: Tensor, span: int) -> Tensor:
         y = torch.empty(1, outputs)
         out = y.numpy().reshape(-1, OUTPUTS)
-        multiply_row(x.numpy()[0], blocked, added, span, relu, out)
+        multiply_row(x.numpy()[0], blocked, added, span, relu, out, (0,) * OUTPUTS)
         return y
 
     draw = torch.Generator().manual_seed(0)
