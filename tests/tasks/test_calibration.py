@@ -26,7 +26,7 @@ def test_what_was_stored_is_used(settings):
     assert chosen(settings) == Chosen()
     store_calibration(settings, FOUND)
     assert chosen(settings) == Chosen(32, 24, "bf16")
-    assert unit_size(settings) == 8 * 24
+    assert unit_size(settings) == 512
 
 
 def test_the_user_has_the_last_word(settings):
@@ -36,8 +36,9 @@ def test_the_user_has_the_last_word(settings):
     assert unit_size(Settings(home=settings.home, batch_size=5)) == 5
 
 
-def test_few_threads_leave_units_of_work_as_they_are(settings):
-    assert unit_size(settings.model_copy(update={"threads": 2})) == settings.batch_size
+def test_a_unit_of_work_is_enough_for_all_threads(settings):
+    assert unit_size(settings.model_copy(update={"threads": 1})) == 64
+    assert unit_size(settings.model_copy(update={"threads": 2})) == 128
 
 
 def test_another_machine_is_not_this_one(settings, monkeypatch):
