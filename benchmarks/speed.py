@@ -29,7 +29,7 @@ from tasks.beside import write_bytes
 
 BATCHES = (1, 8, 32, 128, 256)
 QUICK = (1, 32)
-QUICK_ROUNDS, ROUNDS = 3, 5
+ROUNDS = 3
 CONTEXT = 200
 """Places in a slot when decoding is measured: phones, prompt and half of a sentence."""
 
@@ -215,12 +215,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="ratios of S1 and S2 alone, in five minutes")
-    add("--rounds", type=int, metavar="N", help="ABBA rounds (default: 5, quick 3)")
+    add("--rounds", type=int, default=ROUNDS, metavar="N", help="ABBA rounds (default: 3)")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads of S1 (default: 1)")
     add("--minutes", type=float, default=60.0, metavar="N", help="of the book (default: 60)")
     add("--out", type=Path, metavar="DIR", help="write speed.json, speed-table.md, speed.png")
     options = parser.parse_args(arguments)
-    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     torch.set_num_threads(options.threads)
     with torch.inference_mode():
         try:
@@ -231,10 +230,10 @@ def main(arguments: list[str] | None = None) -> int:
         machine = roofline.measured(clock)
         found: list[Measured] = []
         for build in cases(options.quick):
-            found.append(with_roofline(measure(build(), rounds), machine))
+            found.append(with_roofline(measure(build(), options.rounds), machine))
             say(table(found)[-1])
         launched = on_cuda(options.quick)
-    checks, ratios, _ = speed_s2.measure(rounds, 0)
+    checks, ratios, _ = speed_s2.measure(options.rounds, 0)
     lines = [*table(found), "", *speed_s2.table(checks, ratios, {})]
     if not ratios:
         print("\n".join(lines))

@@ -225,11 +225,11 @@ def prefill_case(s1: Text2SemanticDecoder, batch: int, precision: Precision) -> 
 
 
 def queue_case(s1: Text2SemanticDecoder, batch: int, precision: Precision) -> Case:
-    """Three times as many sentences as a batch has rows, with lognormal numbers of tokens.
+    """Twice as many sentences as a batch has rows, with lognormal numbers of tokens.
 
     Plain: batches of sentences with like numbers of phones, from which rows are taken as they end.
     """
-    many = sentences(s1, 3 * batch, 0, seed=1)
+    many = sentences(s1, 2 * batch, 0, seed=1)
     draw = torch.Generator().manual_seed(2)
     spread = torch.randn(len(many), generator=draw).mul(0.2).exp().tolist()
     bounds = [
