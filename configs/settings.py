@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         default=64,
         ge=1,
         le=512,
-        description="utterances in one unit of work; unless it is set, more on many cores",
+        description="utterances in one unit of work; unless it is set, so many for each thread",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     offline: bool = Field(default=True, description="keep libraries from asking a model hub")

@@ -24,7 +24,7 @@ class Sampling:
     top_p: float = 1.0
     temperature: float = 0.3
     repetition_penalty: float = 1.0
-    steps: int = 8
+    steps: int = 6
     guidance: float = 2.0
     speed: float = 1.0
 
