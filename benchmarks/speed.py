@@ -91,27 +91,33 @@ def measure(case: Case, rounds: int) -> Measured:
     )
 
 
-def gate(quick: bool) -> dict[str, object]:
-    """Whether it is right; AssertionError where it is not."""
+def gate(quick: bool) -> tuple[dict[str, object], list[str]]:
+    """Figures and lines of what was compared; AssertionError where something is not right."""
+    compared: list[str] = []
+
+    def note(text: str) -> None:
+        compared.append(f"- {text}")
+        say(text)
+
     s1, voice = speed_s1.network(), speed_s1.built_in()
     worst = speed_s1.check_exact(s1, 3 if quick else 12)
-    say(f"S1 f32 against a forward pass without a cache: same tokens, logits within {worst:.1e}")
+    note(f"S1 f32 against a forward pass without a cache: same tokens, logits within {worst:.1e}")
     found: dict[str, object] = {"f32_largest_difference": worst}
     for precision in speed_s1.PRECISIONS:
         count = speed_s1.check_invariance(s1, precision, 6 if quick else 20)
         count += speed_s1.check_invariance(voice, precision, 20)
-        say(f"S1 {precision}: {count} sentences, same tokens alone, in a batch, after refills")
+        note(f"S1 {precision}: {count} sentences, same tokens alone, in a batch, after refills")
     for precision in ("bf16", "int8"):
         for name, one in (("official sizes, random", s1), ("built-in voice", voice)):
             many = speed_s1.sentences(one, 4, 12 if quick else 40)
             made = speed_s1.effect(one, precision, many)
-            say(
+            note(
                 f"S1 {precision}, {name}: likeliest token kept {made.agreement:.1%}, "
                 f"KL {made.divergence:.1e}, largest difference {made.largest:.2f} "
                 f"(logits deviate by {made.deviation:.2f})"
             )
             found[f"{precision}, {name}"] = asdict(made)
-    return found
+    return found, compared
 
 
 def cases(quick: bool) -> list[Callable[[], Case]]:
@@ -223,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     with torch.inference_mode():
         try:
-            checked = gate(options.quick)
+            checked, compared = gate(options.quick)
         except AssertionError as error:
             print(f"benchmarks.speed: {error}", file=sys.stderr)
             return 1
@@ -234,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
             say(table(found)[-1])
         launched = on_cuda(options.quick)
     checks, ratios, _ = speed_s2.measure(options.rounds, 0)
-    lines = [*table(found), "", *speed_s2.table(checks, ratios, {})]
+    lines = [*compared, "", *table(found), "", *speed_s2.table(checks, ratios, {})]
     if not ratios:
         print("\n".join(lines))
         return 1
@@ -249,20 +255,26 @@ def main(arguments: list[str] | None = None) -> int:
         },
         "peak_gigabytes": peak_gigabytes(),
     }
+    bounds = [] if launched else ["", "No CUDA device: nothing here has run on one."]
+    if options.out is not None:
+        write(options.out, record, [*lines, *bounds], found)
     if not options.quick:
         say("a book, end to end")
         book = speed_book.cost_of_book(options.minutes, os.cpu_count() or 1)
         record["book"] = asdict(book)
         lines += ["", *speed_book.table(book)]
-    if not launched:
-        lines += ["", "No CUDA device: nothing here has run on one."]
-    print("\n".join(lines))
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_bytes(options.out / "speed.json", (json.dumps(record, indent=1) + "\n").encode())
-        write_bytes(options.out / "speed-table.md", ("\n".join(lines) + "\n").encode())
-        plot(found, options.out / "speed.png")
+        if options.out is not None:
+            write(options.out, record, [*lines, *bounds], found)
+    print("\n".join([*lines, *bounds]))
     return 0
+
+
+def write(out: Path, record: dict[str, object], lines: list[str], found: list[Measured]) -> None:
+    """The files of a run, or of its first part: the book takes as long as all else."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(out / "speed.json", (json.dumps(record, indent=1) + "\n").encode())
+    write_bytes(out / "speed-table.md", ("\n".join(lines) + "\n").encode())
+    plot(found, out / "speed.png")
 
 
 def peak_gigabytes() -> float:

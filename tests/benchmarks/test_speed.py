@@ -95,6 +95,7 @@ def test_a_report_is_written(tiny: None, tmp_path: Path) -> None:
     assert record["s2"]["ratios"][0]["median"] == 2
     assert "book" not in record
     lines = (tmp_path / "speed-table.md").read_text()
+    assert "same tokens alone, in a batch, after refills" in lines
     assert lines.count("| decode |") == 6
     assert "| v2, bf16 | **2.00** (1.90 to 2.10) |" in lines
     assert ("No CUDA device" in lines) != torch.cuda.is_available()
@@ -112,7 +113,7 @@ def test_where_s2_is_wrong_nothing_is_written(
     failed = ([Check("windows", 0.5, 1e-4)], [], {})
     monkeypatch.setattr(speed_s2, "measure", lambda rounds, lines: failed)
     monkeypatch.setattr(speed, "cases", lambda quick: [])
-    monkeypatch.setattr(speed, "gate", lambda quick: {})
+    monkeypatch.setattr(speed, "gate", lambda quick: ({}, []))
     assert speed.main(["--quick", "--out", str(tmp_path / "out")]) == 1
     assert "FAILED" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
