@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 CALIBRATION_VERSION = 1  # changes when another calibration would be measured or chosen
 UTTERANCES_A_THREAD = 64
-"""In a unit of work. S2 waits at its beginning until S1 has spoken some, and again for each round of
-further attempts; the larger a unit, the less that counts."""
+"""In a unit of work. S2 waits at its beginning until S1 has spoken some, and again in each round
+of further attempts; the larger a unit, the less that counts."""
 MOST_UTTERANCES = 512
 
 log = logging.getLogger(__name__)
