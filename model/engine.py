@@ -27,7 +27,7 @@ from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
 from model.decode import SLOTS, Sentence, decode, longest_repetition, token_bound
-from model.overlap import collect, overlapped, single_threaded
+from model.overlap import collect, overlapped, single_threaded, tokens_of
 from model.precision import Precision, fastest_precision, lower_transformer
 from model.pronunciation import UNHEARD, judge
 from model.sampling import Sampling
@@ -177,7 +177,7 @@ class Engine:
         with single_threaded() as threads:
             said = self._said(requests, sampling)
             sounding = self._sounder(requests, reference, sampling)
-            return collect(overlapped(said, sounding, threads), on_done)
+            return collect(overlapped(said, sounding, threads, tokens_of), on_done)
 
     @torch.inference_mode()
     def semantics(
@@ -210,7 +210,7 @@ class Engine:
         check_pairs(requests, semantics)
         with single_threaded() as threads:
             sounding = self._sounder(requests, reference, sampling)
-            return collect(overlapped(enumerate(semantics), sounding, threads), on_done)
+            return collect(overlapped(enumerate(semantics), sounding, threads, tokens_of), on_done)
 
     def seconds_of(self, request: Request, semantics: Semantics, speed: float = 1.0) -> float:
         """How long a request will sound that S1 says so, before it is made (seconds); the silence

@@ -29,7 +29,7 @@ from model.checkpoint import VoiceModel, load_model
 from model.decode import Sentence, decode, longest_repetition, token_bound
 from model.engine import PRETRAINED, Engine
 from model.official import OfficialModel, load_official
-from model.overlap import collect, overlapped, single_threaded
+from model.overlap import collect, overlapped, single_threaded, tokens_of
 from model.precision import Precision
 from model.pronunciation import UNHEARD, bled, judge
 from model.s1 import POSITIONS
@@ -162,7 +162,7 @@ class OfficialEngine:
         with single_threaded() as threads:
             said = self._said(requests, reference, sampling)
             sounding = self._sounder(requests, reference, sampling)
-            return collect(overlapped(said, sounding, threads), on_done)
+            return collect(overlapped(said, sounding, threads, tokens_of), on_done)
 
     @torch.inference_mode()
     def semantics(
@@ -195,7 +195,7 @@ class OfficialEngine:
         check_pairs(requests, semantics)
         with single_threaded() as threads:
             sounding = self._sounder(requests, reference, sampling)
-            return collect(overlapped(enumerate(semantics), sounding, threads), on_done)
+            return collect(overlapped(enumerate(semantics), sounding, threads, tokens_of), on_done)
 
     def seconds_of(self, request: Request, semantics: Semantics, speed: float = 1.0) -> float:
         """How long a request will sound that S1 says so, before it is made (seconds); the silence

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
+
+from model.speaking import Semantics
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,35 +33,55 @@ def single_threaded() -> Iterator[int]:
 
 
 def overlapped(
-    items: Iterable[Item], work: Callable[[Item], Result], threads: int
+    items: Iterable[Item],
+    work: Callable[[Item], Result],
+    threads: int,
+    size: Callable[[Item], float] = lambda item: 0.0,
 ) -> Iterator[Result]:
-    """`work(item)` of each item, in order, by `threads` threads with the caller's.
+    """`work(item)` of each item, as it is done, by `threads` threads with the caller's.
 
-    The caller's makes the items. Where enough of them wait, it works on one itself, so that all
-    threads are busy and at most twice their number of items wait for one.
+    The caller's makes the items and, when all are made, works on them as the others do; alone, it
+    works on each at once. The largest that waits comes first, so that at the end no thread waits
+    for a long one (longest processing time first, R. L. Graham, 1969). All items may come to wait.
     """
+    waiting: list[tuple[float, int, Item]] = []
+    lock = threading.Lock()
 
-    def worked(item: Item) -> Result:
+    def largest() -> list[Result]:
+        """What one item comes to; nothing where others have taken all."""
+        with lock:
+            if not waiting:
+                return []
+            *_, item = heapq.heappop(waiting)
         with torch.inference_mode():
-            return work(item)
+            return [work(item)]
 
     helpers = threads - 1
-    running: deque[Future[Result]] = deque()
+    running: list[Future[list[Result]]] = []
     pool = ThreadPoolExecutor(max(1, helpers))
     try:
-        for item in items:
-            if sum(not one.done() for one in running) < 2 * helpers:
-                running.append(pool.submit(worked, item))
+        for number, item in enumerate(items):
+            with lock:
+                heapq.heappush(waiting, (-size(item), number, item))
+            if helpers:
+                running.append(pool.submit(largest))
             else:
-                own: Future[Result] = Future()
-                own.set_result(worked(item))
-                running.append(own)
-            while running and running[0].done():
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+                yield from largest()
+            done = [one for one in running if one.done()]
+            running = [one for one in running if one not in done]
+            for one in done:
+                yield from one.result()
+        while made := largest():
+            yield from made
+        for one in running:
+            yield from one.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def tokens_of(said: tuple[int, Semantics]) -> int:
+    """The size of what S1 says to a request."""
+    return len(said[1].tokens)
 
 
 def collect(
