@@ -27,6 +27,15 @@ from model.spectral import (
     reference_spectrogram,
 )
 from model.vocoder import Generator, generate
+from model.windows import (
+    Line,
+    Together,
+    Window,
+    WindowedFlow,
+    conditions,
+    noise_of,
+    side_by_side,
+)
 
 REFERENCE_RATE = 32_000
 NOISE_SCALE = 0.5
@@ -48,15 +57,6 @@ class Windows:
     mel: MelConfig
     prompt_frames: int
     window_frames: int
-
-
-@dataclass(frozen=True)
-class Line:
-    """What is to be spoken: codes (1, tokens > 0), phones (P > 0), the seed of its own noise."""
-
-    codes: Tensor
-    phones: Tensor
-    seed: int
 
 
 WINDOWS = {
@@ -90,40 +90,53 @@ class VitsStage:
         if precision == "bf16":
             lower_generator(cast("Generator", self._s2.dec))
         self._speaker = model.speaker
+        self._device: torch.device = self._s2.ssl_proj.weight.device
 
     def listen(self, samples: Sequence[Sample], codes: Tensor, phones: Tensor) -> Tensor:
         """The mean of the samples' voice vectors (1, gin, 1)."""
         return torch.stack([self._vector(sample) for sample in samples]).mean(0)
 
     def _vector(self, sample: Sample) -> Tensor:
-        spectrogram = _spectrogram(sample)
+        spectrogram = _spectrogram(sample).to(self._device)
         vector = None
         if self._speaker is not None:
             vector = self._speaker.embed(_resampled(sample, speaker.SAMPLE_RATE))
-        lengths = torch.tensor([spectrogram.shape[2]])
+        lengths = torch.tensor([spectrogram.shape[2]], device=self._device)
         return self._s2.reference_embedding(spectrogram, lengths, vector)
 
     def speak(
         self, lines: Sequence[Line], voice: Tensor, sampling: Sampling, rows: int = 1
     ) -> list[Tensor]:
-        # The encoder, a twentieth of the work, hears each line alone.
-        latents = [self._latent(line, voice, sampling.speed) for line in lines]
+        latents: dict[int, Tensor] = {}
+        for some in side_by_side(lines, rows, self._device):
+            latents |= self._latents(lines, some, voice, sampling.speed)
         frames = PACKED_FRAMES if rows > 1 else LONGEST_FRAMES
-        return generate(self._s2.dec, latents, voice, frames, rows)
+        ordered = [latents[number] for number in range(len(lines))]
+        return generate(self._s2.dec, ordered, voice, frames, rows)
 
-    def _latent(self, line: Line, voice: Tensor, speed: float) -> Tensor:
-        frames = frame_count(line.codes.shape[1], speed)
-        latent, _ = self._s2.sample(
-            line.codes,
-            torch.tensor([line.codes.shape[1]]),
-            line.phones[None],
-            torch.tensor([len(line.phones)]),
+    def _latents(
+        self, lines: Sequence[Line], some: Together, voice: Tensor, speed: float
+    ) -> dict[int, Tensor]:
+        """The decoder's latent (1, channels, frames) of some of the lines, by their numbers."""
+        channels = self._s2.config.inter_channels
+        chosen = [lines[number] for number in some.numbers]
+        sizes = [frame_count(line.codes.shape[1], speed) for line in chosen]
+        noise = [
+            F.pad(noise_of(channels, size, line.seed, self._device), (0, max(sizes) - size))
+            for line, size in zip(chosen, sizes, strict=True)
+        ]
+        latents, _ = self._s2.sample(
+            some.codes,
+            some.code_lengths,
+            some.phones,
+            some.phone_lengths,
             voice,
-            _noise(self._s2.config.inter_channels, frames, line.seed),
+            torch.cat(noise),
             NOISE_SCALE,
             speed,
         )
-        return latent
+        made = zip(some.numbers, latents, sizes, strict=True)
+        return {number: latent[None, :, :size] for number, latent, size in made}
 
 
 @dataclass(frozen=True)
@@ -138,35 +151,42 @@ class FlowVoice:
 
 @dataclass
 class _Flow:
-    """A line on its way: its conditioning (1, width, frames), and the mel made so far."""
+    """A line on its way: its conditioning (1, width, frames), its noise (1, bands, frames), and
+    the mel made so far."""
 
     fea: Tensor
-    seed: int
+    noise: Tensor
     pieces: list[Tensor] = field(default_factory=list)
 
 
 class FlowStage:
     """v3 and v4: flow matching to a mel, window by window, and a vocoder. Lowers the model in
-    place."""
+    place; `graphs`: the work on many windows is recorded (model/graphs.py)."""
 
-    def __init__(self, model: OfficialModel, precision: Precision = "f32") -> None:
+    def __init__(
+        self, model: OfficialModel, precision: Precision = "f32", graphs: bool = False
+    ) -> None:
         self._s2: Any = model.s2
         if model.vocoder is None:
             raise ValueError(f"{model.version} without its vocoder")
         self._vocoder = model.vocoder
+        cfm = cast("CFM", self._s2.cfm)
         if precision == "bf16":
-            lower_transformer(cast("CFM", self._s2.cfm).estimator)
+            lower_transformer(cfm.estimator)
             if isinstance(self._vocoder, Generator):
                 lower_generator(self._vocoder)
         self._windows = WINDOWS[model.version]
+        self._flow = WindowedFlow(cfm, self._windows.window_frames, graphs=graphs)
+        self._device: torch.device = self._s2.ssl_proj.weight.device
 
     def listen(self, samples: Sequence[Sample], codes: Tensor, phones: Tensor) -> FlowVoice:
         """The voice of the first sample; the end of it is the prompt."""
-        spectrogram = _spectrogram(samples[0])
-        vector = self._s2.reference_embedding(spectrogram, torch.tensor([spectrogram.shape[2]]))
+        spectrogram = _spectrogram(samples[0]).to(self._device)
+        lengths = torch.tensor([spectrogram.shape[2]], device=self._device)
+        vector = self._s2.reference_embedding(spectrogram, lengths)
         audio = _resampled(samples[0], self._windows.mel.sample_rate)
-        mel = normalise_mel(log_mel(audio, self._windows.mel))
-        fea = self._condition(codes, phones, vector, 1.0)
+        mel = normalise_mel(log_mel(audio, self._windows.mel)).to(self._device)
+        (fea,) = conditions(self._s2, [Line(codes, phones, 0)], vector, 1.0)
         frames = min(mel.shape[2], fea.shape[2])
         start = max(0, frames - self._windows.prompt_frames)
         return FlowVoice(vector, mel[..., start:frames].clone(), fea[..., start:frames].clone())
@@ -174,9 +194,11 @@ class FlowStage:
     def speak(
         self, lines: Sequence[Line], voice: FlowVoice, sampling: Sampling, rows: int = 1
     ) -> list[Tensor]:
+        feas = conditions(self._s2, lines, voice.vector, sampling.speed, rows)
+        bands = self._windows.mel.bands
         made = [
-            _Flow(self._condition(line.codes, line.phones, voice.vector, sampling.speed), line.seed)
-            for line in lines
+            _Flow(fea, noise_of(bands, fea.shape[2], line.seed, self._device))
+            for line, fea in zip(lines, feas, strict=True)
         ]
         room = self._windows.window_frames - voice.mel.shape[2]
         longest = max(one.fea.shape[2] for one in made)
@@ -184,63 +206,26 @@ class FlowStage:
         # since a window continues the one before.
         for start in range(0, longest, room):
             left = [one for one in made if one.fea.shape[2] > start]
-            for begin in range(0, len(left), rows):
-                self._windows_of(left[begin : begin + rows], start, room, voice, sampling, rows)
+            windows = [self._window(one, start, room, voice) for one in left]
+            pieces = self._flow.mels(windows, sampling, rows)
+            for one, mel in zip(left, pieces, strict=True):
+                one.pieces.append(mel)
         mels = [denormalise_mel(torch.cat(one.pieces, 2)) for one in made]
         if isinstance(self._vocoder, Generator):
             frames = PACKED_FRAMES if rows > 1 else LONGEST_FRAMES
             return generate(self._vocoder, mels, None, frames, rows)
         return [self._vocoder(mel)[0, 0] for mel in mels]
 
-    def _windows_of(
-        self,
-        group: Sequence[_Flow],
-        start: int,
-        room: int,
-        voice: FlowVoice,
-        sampling: Sampling,
-        rows: int,
-    ) -> None:
-        """The windows of `room` frames from `start` on of at most `rows` lines, as one batch."""
-        fea, noise, prompts, sizes = [], [], [], []
-        for one in group:
-            part = one.fea[..., start : start + room]
-            size = part.shape[2]
-            gap = room - size if rows > 1 else 0
-            prompt, prompt_fea = voice.mel, voice.fea
-            if start:
-                length = prompt.shape[2]
-                prompt = one.pieces[-1][..., -length:]
-                prompt_fea = one.fea[..., start - prompt.shape[2] : start]
-            fea.append(F.pad(torch.cat([prompt_fea, part], 2), (0, gap)))
-            bands = _noise(self._windows.mel.bands, one.fea.shape[2], one.seed)
-            bands = bands[..., start : start + room]
-            noise.append(F.pad(bands, (prompt.shape[2], gap)))
-            prompts.append(prompt)
-            sizes.append(prompt.shape[2] + size)
-        idle = rows - len(group)  # always as many rows, so that a row is computed in one way
-        lengths = torch.tensor(sizes + sizes[:1] * idle) if rows > 1 else None
-        made = self._s2.cfm.inference(
-            torch.cat(fea + fea[:1] * idle),
-            lengths,
-            torch.cat(prompts + prompts[:1] * idle),
-            sampling.steps,
-            torch.cat(noise + noise[:1] * idle),
-            sampling.guidance,
-        )
-        for one, mel, prompt, size in zip(group, made, prompts, sizes, strict=False):
-            one.pieces.append(mel[None, :, prompt.shape[2] : size])
-
-    def _condition(self, codes: Tensor, phones: Tensor, vector: Tensor, speed: float) -> Tensor:
-        fea, _ = self._s2.condition(
-            codes,
-            torch.tensor([codes.shape[1]]),
-            phones[None],
-            torch.tensor([len(phones)]),
-            vector,
-            speed,
-        )
-        return fea
+    def _window(self, one: _Flow, start: int, room: int, voice: FlowVoice) -> Window:
+        """A line's window of `room` frames from `start` on."""
+        prompt, prompt_fea = voice.mel, voice.fea
+        if start:
+            length = prompt.shape[2]
+            prompt = one.pieces[-1][..., -length:]
+            prompt_fea = one.fea[..., start - prompt.shape[2] : start]
+        part = slice(start, start + room)
+        fea = torch.cat([prompt_fea, one.fea[..., part]], 2)
+        return Window(prompt, fea, one.noise[..., part])
 
 
 def _spectrogram(sample: Sample) -> Tensor:
@@ -250,8 +235,3 @@ def _spectrogram(sample: Sample) -> Tensor:
 def _resampled(sample: Sample, rate: int) -> Tensor:
     """(1, samples) at a rate."""
     return torch.from_numpy(soxr.resample(sample.audio, sample.sample_rate, rate))[None]
-
-
-def _noise(channels: int, frames: int, seed: int) -> Tensor:
-    """(1, channels, frames) from the normal distribution, the same for the same seed."""
-    return torch.randn((1, channels, frames), generator=torch.Generator().manual_seed(seed))

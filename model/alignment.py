@@ -55,9 +55,9 @@ def log_probabilities(recogniser: Recogniser, audio: np.ndarray) -> np.ndarray:
         raise ValueError(f"audio of more than {LONGEST_SECONDS} s can't be aligned at once")
     if len(audio) < SAMPLE_RATE // FRAMES_PER_SECOND:
         return np.zeros((0, len(PHONES)), np.float32)
-    samples = torch.from_numpy(np.ascontiguousarray(audio, np.float32))
+    samples = torch.from_numpy(np.ascontiguousarray(audio, np.float32)).to(recogniser.mean.device)
     logits = recogniser.phones(recogniser.features(samples[None]))[0]
-    return F.log_softmax(logits.float(), 0).T.numpy()
+    return F.log_softmax(logits.float(), 0).T.cpu().numpy()
 
 
 def is_sound(phone: str) -> bool:

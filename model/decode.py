@@ -19,11 +19,15 @@ from model.s1 import POSITIONS, Text2SemanticDecoder
 from model.sampling import Sampling
 from model.slots import REACH, Recording, Sentence, SlotTable
 
-__all__ = ["Repetition", "Sentence", "decode", "longest_repetition", "token_bound"]
+__all__ = ["Decoder", "Repetition", "Sentence", "decode", "longest_repetition", "token_bound"]
 
 SLOTS = 32
 STEPS_UNREAD = 8
 """On a device that works on its own, steps between two looks at which sentences have ended."""
+ROOM = 512
+"""The capacity of a table that is kept is a multiple of this, so that others fit, too."""
+Step = Callable[[list[int], int], None]
+"""Goes a step on with the slots that hold sentences, at least, and sees so many places."""
 _PERIODS = np.arange(1, 65)
 """Lengths of the cycles that a stuck sentence may go round in, in tokens: up to 2.5 s."""
 
@@ -35,35 +39,74 @@ def decode(
     slots: int = SLOTS,
     precision: Precision = "f32",
 ) -> Iterator[tuple[int, np.ndarray, bool]]:
-    """Yields (index, tokens without the prompt (tokens,) int16, ended by itself) as sentences end;
-    the longest start first. Not ended by itself is what reached its bound or got stuck in a
-    repetition.
+    """As `Decoder.decode`, with a decoder for this once."""
+    return Decoder(s1, slots, precision).decode(sentences, sampling)
 
-    Raises ValueError for a sentence without phones or with more than S1 has positions for (4000).
-    """
-    if any(len(one.phones) == 0 for one in sentences):
-        raise ValueError("a request has no phones")
-    if any(len(one.phones) > POSITIONS for one in sentences):
-        raise ValueError(f"a request has more than {POSITIONS} phones")
-    if any(len(one.prompt) + one.bound > POSITIONS for one in sentences):
-        raise ValueError(f"a request may take more than {POSITIONS} tokens")
-    if not sentences:
-        return
-    slots = min(slots, len(sentences))
-    capacity = max(one.places for one in sentences)
-    with torch.inference_mode():
-        table = SlotTable(s1, slots, capacity, sampling, precision)
-    if table.device.type == "cuda":
-        every = torch.arange(slots, device=table.device)
-        yield from run(table, sentences, Recording(table, every).step, STEPS_UNREAD)
-    else:
-        yield from run(table, sentences, lambda held, reach: table.step(torch.tensor(held), reach))
+
+class Decoder:
+    """S1 with so many slots. On another device than the CPU a table is kept for the next sentences,
+    with what was recorded of its steps where `graphs` says that they are."""
+
+    def __init__(
+        self,
+        s1: Text2SemanticDecoder,
+        slots: int = SLOTS,
+        precision: Precision = "f32",
+        graphs: bool = False,
+    ) -> None:
+        self._s1, self._slots, self._precision = s1, slots, precision
+        self._on_cpu = s1.ar_predict_layer.weight.device.type == "cpu"
+        self._graphs = graphs
+        self._kept: list[tuple[SlotTable, Step]] = []
+
+    def decode(
+        self, sentences: Sequence[Sentence], sampling: Sampling
+    ) -> Iterator[tuple[int, np.ndarray, bool]]:
+        """Yields (index, tokens without the prompt (tokens,) int16, ended by itself) as sentences
+        end; the longest start first. Not ended by itself is what reached its bound or got stuck in
+        a repetition.
+
+        Raises ValueError for a sentence without phones or with more than S1 has positions for
+        (4000).
+        """
+        if any(len(one.phones) == 0 for one in sentences):
+            raise ValueError("a request has no phones")
+        if any(len(one.phones) > POSITIONS for one in sentences):
+            raise ValueError(f"a request has more than {POSITIONS} phones")
+        if any(len(one.prompt) + one.bound > POSITIONS for one in sentences):
+            raise ValueError(f"a request may take more than {POSITIONS} tokens")
+        if not sentences:
+            return
+        capacity = max(one.places for one in sentences)
+        with torch.inference_mode():
+            table, step = self._table(len(sentences), capacity, sampling)
+        yield from run(table, sentences, step, 1 if self._on_cpu else STEPS_UNREAD)
+        if not self._on_cpu:
+            self._kept = [(table, step)]
+
+    def _table(self, count: int, capacity: int, sampling: Sampling) -> tuple[SlotTable, Step]:
+        """A table whose slots are free, for so many sentences, and what goes a step on in it."""
+        if self._on_cpu:
+            slots = min(self._slots, count)
+            table = SlotTable(self._s1, slots, capacity, sampling, self._precision)
+            return table, lambda held, reach: table.step(torch.tensor(held), reach)
+        # Another thread finds none meanwhile and makes one of its own.
+        kept, self._kept = self._kept, []
+        for table, step in kept:
+            if table.capacity >= capacity and table.sampling == sampling:
+                return table, step
+        capacity = -(-capacity // ROOM) * ROOM
+        table = SlotTable(self._s1, self._slots, capacity, sampling, self._precision)
+        every = torch.arange(self._slots, device=table.device)
+        if self._graphs:
+            return table, Recording(table, every).step
+        return table, lambda held, reach: table.step(every, reach)
 
 
 def run(
     table: SlotTable,
     sentences: Sequence[Sentence],
-    step: Callable[[list[int], int], None],
+    step: Step,
     unread: int = 1,
 ) -> Iterator[tuple[int, np.ndarray, bool]]:
     """`decode` of sentences that fit into a table, all of whose slots are free.

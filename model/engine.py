@@ -1,18 +1,16 @@
 """The engine: phones in, speech in a reference voice out, many sentences at a time.
 
-S1 decodes all sentences of a batch together (model/decode.py). S2 and the vocoder take them one by
-one as they come, since a single sentence already fills a CPU core; the recogniser hears what they
-made. All cores are busy: sentences go beside each other, and beside S1 (model/overlap.py). A result
-depends on its own request alone, never on the batch.
+S1 decodes all sentences of a batch together (model/decode.py). S2 and the vocoder take them as they
+come: one by one on a CPU, of which a single sentence already fills a core, many together on a GPU;
+the recogniser hears what they made. All are busy at a time (model/overlap.py). A result depends on
+its own request alone, never on the batch.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +22,13 @@ from torch.nn import functional as F
 
 from model import recogniser
 from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_times
+from model.built_in_stage import BuiltInStage, Reference
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
-from model.decode import SLOTS, Sentence, decode, longest_repetition, token_bound
-from model.overlap import collect, overlapped, single_threaded, tokens_of
-from model.precision import Precision, fastest_precision, lower_transformer
+from model.decode import Decoder, Sentence, longest_repetition, token_bound
+from model.device import CPU, Device, best_device
+from model.overlap import collect, single_threaded, sounded
+from model.precision import Precision, fastest_precision
 from model.pronunciation import UNHEARD, judge
 from model.sampling import Sampling
 from model.speaking import (
@@ -43,8 +43,9 @@ from model.speaking import (
     seconds_of_tokens,
     to_level,
 )
-from model.spectral import MelConfig, denormalise_mel, log_mel, normalise_mel
+from model.spectral import MelConfig, log_mel, normalise_mel
 from model.text import phone_ids
+from model.windows import Line, conditions
 
 ENGINE_VERSION = "5"
 """Part of the content hash: changes when the same weights and requests give another result."""
@@ -61,18 +62,8 @@ HEADROOM = 0.6
 RUMBLE_HZ = 50.0
 """What is below is no voice. Of a sample with rumble the model makes more of it: in one reader's
 voice nine tenths of the energy was below this, and every fifth line was clipped for it."""
-CARRIED_FRAMES = 60
-"""Of a later window's prompt, the frames that come from the window before it."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A voice as the model hears it: the voice vector (1, gin, 1), and a prompt of normalised mel
-    (1, bands, frames) with its conditioning (1, width, frames)."""
-
-    voice: Tensor
-    prompt_mel: Tensor
-    prompt_fea: Tensor
+SLOTS, SLOTS_OF_A_GPU = 32, 64
+"""Sentences that S1 decodes at once."""
 
 
 class Engine:
@@ -81,14 +72,22 @@ class Engine:
 
     hearing = Hearing(longest_seconds=12.0, several=True, prompt="unused")
 
-    def __init__(self, model: VoiceModel, precision: Precision = "f32", slots: int = SLOTS) -> None:
+    def __init__(
+        self,
+        model: VoiceModel,
+        precision: Precision = "f32",
+        slots: int | None = None,
+        device: Device = CPU,
+    ) -> None:
+        """Moves the model to the device."""
+        for network in (model.recogniser, model.s1, model.s2, model.vocoder):
+            network.to(device.where)
         self._model = model
         self._precision: Precision = precision
-        self._slots = slots
-        self._cfm = model.s2.cfm
-        if precision == "bf16":
-            self._cfm = copy.deepcopy(model.s2.cfm)  # the model's own is tuned, too
-            lower_transformer(self._cfm.estimator)
+        self._device = device
+        self._slots = slots or (SLOTS if device.where.type == "cpu" else SLOTS_OF_A_GPU)
+        self._decoder = Decoder(model.s1, self._slots, graphs=device.graphs)
+        self._stage = BuiltInStage(model, precision, device.graphs)
         self._mel = MelConfig(sample_rate=model.config.sample_rate)
         self.sample_rate = model.config.sample_rate
         self.model_hash = model.content_hash
@@ -101,14 +100,17 @@ class Engine:
         directory: Path | None = None,
         threads: int | None = None,
         precision: Precision | None = None,
-        slots: int = SLOTS,
+        slots: int | None = None,
+        device: Device | None = None,
     ) -> Engine:
-        """The voice model in a folder, by default the built-in one, in this machine's fastest
-        precision unless one is given; UserError if it can't load. S1 decodes in so many `slots`,
-        which changes no result."""
+        """The voice model in a folder, by default the built-in one, on this machine's best device
+        and in its fastest precision unless they are given; UserError if it can't load. S1 decodes
+        in so many `slots`, which changes no result."""
         if threads:
             torch.set_num_threads(threads)
-        return cls(load_model(directory or PRETRAINED), precision or fastest_precision(), slots)
+        device = device or best_device()
+        model = load_model(directory or PRETRAINED)
+        return cls(model, precision or fastest_precision(device.where), slots, device)
 
     @classmethod
     def debug(cls, seed: int = 0) -> Engine:
@@ -122,14 +124,14 @@ class Engine:
         """
         from model.tuning import apply_tuning
 
-        return Engine(apply_tuning(self._model, tensors), self._precision, self._slots)
+        model = apply_tuning(self._model, tensors)
+        return Engine(model, self._precision, self._slots, self._device)
 
     @torch.inference_mode()
     def voice_vector(self, sample: Sample) -> np.ndarray:
         """What the reference encoder makes of a sample of at least a second, (gin,) float32."""
         _, mel = self._listen(sample)
-        vector = self._model.s2.reference_embedding(mel, torch.tensor([mel.shape[2]]))
-        return vector[0, :, 0].numpy()
+        return self._embedded(mel)[0, :, 0].cpu().numpy()
 
     @torch.inference_mode()
     def reference(self, samples: Sequence[Sample], prompt: Prompt | None = None) -> Reference:
@@ -144,11 +146,12 @@ class Engine:
         heard = [self._listen(sample) for sample in samples]
         s2 = self._model.s2
         audio, mel = heard[0]
-        voices = [s2.reference_embedding(one, torch.tensor([one.shape[2]])) for _, one in heard]
-        voice = torch.stack(voices).mean(0)
+        voice = torch.stack([self._embedded(one) for _, one in heard]).mean(0)
         low = soxr.resample(audio, self.sample_rate, recogniser.SAMPLE_RATE)
-        codes = s2.extract_codes(self._model.recogniser.features(torch.from_numpy(low)[None]))
-        fea = self._condition(codes, ("UNK",), voice, 1.0)
+        sound = torch.from_numpy(low)[None].to(self._device.where)
+        codes = s2.extract_codes(self._model.recogniser.features(sound))
+        unknown = torch.tensor(phone_ids(("UNK",)), device=self._device.where)
+        (fea,) = conditions(s2, [Line(codes, unknown, 0)], voice, 1.0)
         frames = min(self._model.config.prompt_frames, mel.shape[2], fea.shape[2])
         start = _liveliest(mel[0], min(mel.shape[2], fea.shape[2]), frames)
         window = slice(start, start + frames)
@@ -159,7 +162,13 @@ class Engine:
         audio = soxr.resample(sample.audio.astype(np.float32), sample.sample_rate, self.sample_rate)
         audio = audio[: int(self.hearing.longest_seconds * self.sample_rate)]
         audio = to_level(audio, self._model.config.reference_level_db)
-        return audio, normalise_mel(log_mel(torch.from_numpy(audio)[None], self._mel))
+        mel = normalise_mel(log_mel(torch.from_numpy(audio)[None], self._mel))
+        return audio, mel.to(self._device.where)
+
+    def _embedded(self, mel: Tensor) -> Tensor:
+        """The voice vector (1, gin, 1) of a normalised mel."""
+        lengths = torch.tensor([mel.shape[2]], device=mel.device)
+        return self._model.s2.reference_embedding(mel, lengths)
 
     @torch.inference_mode()
     def render(
@@ -176,8 +185,7 @@ class Engine:
         """
         with single_threaded() as threads:
             said = self._said(requests, sampling)
-            sounding = self._sounder(requests, reference, sampling)
-            return collect(overlapped(said, sounding, threads, tokens_of), on_done)
+            return collect(self._sounded(said, requests, reference, sampling, threads), on_done)
 
     @torch.inference_mode()
     def semantics(
@@ -203,14 +211,14 @@ class Engine:
         sampling: Sampling = DEFAULT_SAMPLING,
         on_done: Callable[[int, Rendering], None] | None = None,
     ) -> list[Rendering]:
-        """Sound of what S1 said to all requests, one by one: the second half of `render`.
+        """Sound of what S1 said to all requests: the second half of `render`.
 
         Raises ValueError for a request without phones, or where the two do not match in number.
         """
         check_pairs(requests, semantics)
         with single_threaded() as threads:
-            sounding = self._sounder(requests, reference, sampling)
-            return collect(overlapped(enumerate(semantics), sounding, threads, tokens_of), on_done)
+            said = enumerate(semantics)
+            return collect(self._sounded(said, requests, reference, sampling, threads), on_done)
 
     def seconds_of(self, request: Request, semantics: Semantics, speed: float = 1.0) -> float:
         """How long a request will sound that S1 says so, before it is made (seconds); the silence
@@ -229,22 +237,43 @@ class Engine:
     ) -> Iterator[tuple[int, Semantics]]:
         """What S1 says to each request, by its index, as it ends."""
         sentences = [_sentence(self._spoken(request)) for request in requests]
-        for index, tokens, complete in decode(self._model.s1, sentences, sampling, self._slots):
+        for index, tokens, complete in self._decoder.decode(sentences, sampling):
             yield index, Semantics(tokens, complete)
 
-    def _sounder(
-        self, requests: Sequence[Request], reference: Reference, sampling: Sampling
-    ) -> Callable[[tuple[int, Semantics]], tuple[int, Rendering]]:
-        """What turns a request's number and what S1 said to it into its sound."""
+    def _sounded(
+        self,
+        said: Iterable[tuple[int, Semantics]],
+        requests: Sequence[Request],
+        reference: Reference,
+        sampling: Sampling,
+        threads: int,
+    ) -> Iterator[tuple[int, Rendering]]:
+        """The sound of what S1 says to each request, by its index, as it comes."""
 
-        def sounding(numbered: tuple[int, Semantics]) -> tuple[int, Rendering]:
-            index, said = numbered
-            spoken = self._spoken(requests[index])
-            audio = self._acoustic(spoken, said.tokens, reference, sampling)
-            made = Rendering(audio, said.tokens, said.complete)
-            return index, self._heard(made, requests[index].phones, spoken.phones)
+        def speak(some: Sequence[tuple[int, Semantics]]) -> list[np.ndarray]:
+            lines = [
+                Line(
+                    torch.from_numpy(one.tokens.astype(np.int64))[None],
+                    torch.tensor(phone_ids(self._spoken(requests[index]).phones)),
+                    requests[index].seed,
+                )
+                for index, one in some
+            ]
+            made = self._stage.speak(lines, reference, sampling, self._device.rows)
+            return [audio.cpu().numpy() for audio in made]
 
-        return sounding
+        def finish(
+            numbered: tuple[int, Semantics], audio: np.ndarray | None
+        ) -> tuple[int, Rendering]:
+            index, one = numbered
+            sound = np.zeros(0, np.float32)
+            if audio is not None:
+                sound = np.clip(HEADROOM * _without_rumble(audio, self.sample_rate), -1.0, 1.0)
+            made = Rendering(sound, one.tokens, one.complete)
+            request = requests[index]
+            return index, self._heard(made, request.phones, self._spoken(request).phones)
+
+        return sounded(said, speak, finish, self._device, threads)
 
     def _heard(
         self, made: Rendering, phones: tuple[str, ...], spoken: tuple[str, ...]
@@ -277,57 +306,6 @@ class Engine:
             judge(heard, phones),
             phone_times(heard, phones),
         )
-
-    def _condition(
-        self, codes: Tensor, phones: Sequence[str], voice: Tensor, speed: float
-    ) -> Tensor:
-        """Codes (1, tokens) and phones -> the flow matching's condition (1, width, frames)."""
-        text = torch.tensor([phone_ids(phones)])
-        fea, _ = self._model.s2.condition(
-            codes, torch.tensor([codes.shape[1]]), text, torch.tensor([text.shape[1]]), voice, speed
-        )
-        return fea
-
-    def _acoustic(
-        self, request: Request, tokens: np.ndarray, reference: Reference, sampling: Sampling
-    ) -> np.ndarray:
-        """Tokens to audio, window by window; each window continues the one before it."""
-        if len(tokens) == 0:
-            return np.zeros(0, np.float32)
-        codes = torch.from_numpy(tokens.astype(np.int64))[None]
-        fea = self._condition(codes, request.phones, reference.voice, sampling.speed)
-        draft = self._model.s2.linear_mel(fea)
-        frames = fea.shape[2]
-        noise = torch.randn(
-            (1, self._mel.bands, frames), generator=torch.Generator().manual_seed(request.seed)
-        )
-        room = self._model.config.window_frames - reference.prompt_mel.shape[2]
-        parts = -(-frames // room)
-        bounds = [round(part * frames / parts) for part in range(parts + 1)]
-        pieces: list[Tensor] = []
-        for start, stop in pairwise(bounds):
-            prompt, prompt_fea = reference.prompt_mel, reference.prompt_fea
-            if pieces:
-                carried = min(CARRIED_FRAMES, pieces[-1].shape[2])
-                prompt = torch.cat([prompt[..., carried:], pieces[-1][..., -carried:]], 2)
-                prompt_fea = torch.cat(
-                    [prompt_fea[..., carried:], fea[..., start - carried : start]], 2
-                )
-            made = self._cfm.inference(
-                torch.cat([prompt_fea, fea[..., start:stop]], 2),
-                None,
-                prompt,
-                sampling.steps,
-                F.pad(noise[..., start:stop], (prompt.shape[2], 0)),
-                sampling.guidance,
-                F.pad(draft[..., start:stop], (prompt.shape[2], 0)),
-                self._model.config.flow_begin,
-                brief=True,
-            )
-            pieces.append(made[..., prompt.shape[2] :])
-        mel = denormalise_mel(torch.cat(pieces, 2))
-        sound = _without_rumble(self._model.vocoder(mel)[0].numpy(), self.sample_rate)
-        return np.clip(HEADROOM * sound, -1.0, 1.0)
 
 
 def _sentence(request: Request) -> Sentence:

@@ -11,11 +11,14 @@ everything but the last step runs at 94 frames per second, which makes it cheap 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from model.s2.masks import length_mask
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,12 @@ PITCH_CLASSES = 176
 CLASSES_PER_OCTAVE = 48
 
 
+def within(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Zeroes what belongs to no item, so that a convolution sees there what it sees at the end of a
+    tensor; None: all of it belongs to one."""
+    return x if mask is None else x * mask
+
+
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution over time, then a perceptron over channels, added to the input."""
 
@@ -47,9 +56,10 @@ class ConvNeXtBlock(nn.Module):
         self.contract = nn.Linear(hidden, width)
         self.gamma = nn.Parameter(torch.full((width,), scale))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, width, frames) -> the same."""
-        y = self.norm(self.depthwise(x).transpose(1, 2))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, width, frames) -> the same; where an item is padded, the mask (batch, 1, frames)
+        says what belongs to it."""
+        y = self.norm(self.depthwise(within(x, mask)).transpose(1, 2))
         y = self.contract(nn.functional.gelu(self.expand(y)))
         return x + (self.gamma * y).transpose(1, 2)
 
@@ -72,18 +82,26 @@ class PitchHead(nn.Module):
             nn.Conv1d(width, PITCH_CLASSES + 1, 1),
         )
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         # the floor of silence is far from speech: bring the range near to one
-        return self.layers(mel / 4 + 1)
+        x = mel / 4 + 1
+        if mask is None:
+            return self.layers(x)
+        for layer in self.layers:
+            x = layer(x * mask)
+        return x
 
 
-def pitch_of(logits: Tensor) -> Tensor:
+def pitch_of(logits: Tensor, mask: Tensor | None = None) -> Tensor:
     """Pitch classes (batch, classes + 1, frames) -> Hz (batch, frames), without gaps.
 
     The mean of the classes around the likeliest, by their weight; through frames without pitch a
-    line from the last to the next, and 150 Hz where there is none at all.
+    line from the last to the next, and 150 Hz where there is none at all. Frames outside the mask
+    (batch, 1, frames) have none.
     """
     voiced = logits[:, :-1].logsumexp(1) > logits[:, -1]
+    if mask is not None:
+        voiced &= mask[:, 0]
     best = logits[:, :-1].argmax(1, keepdim=True)
     near = best + torch.arange(-4, 5, device=logits.device)[None, :, None]
     inside = (near >= 0) & (near < PITCH_CLASSES)
@@ -167,21 +185,57 @@ class IstftVocoder(nn.Module):
             draw = torch.Generator().manual_seed(0)
         if pitch is None:
             pitch = pitch_of(self.pitch(mel).float())
-        batch, _, frames = mel.shape
+        start, noise = self._drawn(len(mel), mel.shape[2], draw)
+        return self._filtered(mel, pitch, start.to(mel.device), noise.to(mel.device), None)
+
+    def together(self, mels: Sequence[Tensor], rows: int) -> list[Tensor]:
+        """Mels (1, bands, frames) -> the audio (samples,) of each as if it were alone; at most
+        `rows` go through the network together, those of like lengths."""
+        order = sorted(range(len(mels)), key=lambda number: mels[number].shape[2])
+        audio: dict[int, Tensor] = {}
+        for begin in range(0, len(order), rows):
+            numbers = order[begin : begin + rows]
+            sizes = [mels[number].shape[2] for number in numbers]
+            sizes += sizes[:1] * (rows - len(numbers))  # always as many rows
+            places = [*numbers, *numbers[:1] * (rows - len(numbers))]
+            longest = max(sizes)
+            mel = torch.cat([F.pad(mels[n], (0, longest - mels[n].shape[2])) for n in places])
+            # Each with a generator of its own, as alone.
+            drawn = [self._drawn(1, size, torch.Generator().manual_seed(0)) for size in sizes]
+            start = torch.cat([one for one, _ in drawn]).to(mel.device)
+            hop = self.config.hop_samples
+            noise = torch.cat([F.pad(x, (0, longest * hop - x.shape[1])) for _, x in drawn])
+            mask = length_mask(torch.tensor(sizes, device=mel.device), longest)[:, None]
+            pitch = pitch_of(self.pitch(mel, mask).float(), mask)
+            made = self._filtered(mel, pitch, start, noise.to(mel.device), mask)
+            for number, one, size in zip(numbers, made, sizes, strict=False):
+                audio[number] = one[: size * hop]
+        return [audio[number] for number in range(len(mels))]
+
+    def _drawn(self, batch: int, frames: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Where the pulses begin (batch, 1), in turns, and noise (batch, frames * hop)."""
+        start = torch.rand((batch, 1), generator=draw, dtype=torch.float64)
+        return start, torch.randn((batch, frames * self.config.hop_samples), generator=draw)
+
+    def _filtered(
+        self, mel: Tensor, pitch: Tensor, start: Tensor, noise: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """Pulses and noise as the mel wants them; of padded items, the mask (batch, 1, frames)
+        says what belongs to them, and their mel and noise are zero behind it."""
         hop = self.config.hop_samples
-        start = torch.rand((batch, 1), generator=draw, dtype=torch.float64).to(mel.device)
-        noise = torch.randn((batch, frames * hop), generator=draw).to(mel.device)
         pulses = pulse_train(pitch, hop, self.config.sample_rate, start)
+        if mask is not None:
+            pulses = pulses * mask[:, 0].repeat_interleave(hop, 1)
         x = self.norm(self.embed(mel).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, mask)
         x = self.last_norm(x.transpose(1, 2))
         loud, phase, hiss = (
             head(x).transpose(1, 2).float() for head in (self.harmonic, self.phase, self.noise)
         )
         loud, hiss = loud.clamp(-14.0, 3.0), hiss.clamp(-14.0, 3.0)
         voiced = torch.polar(loud.exp(), minimum_phase(loud) + phase) * self._forward(pulses)
-        return self._inverse(voiced + hiss.exp() * self._forward(noise))
+        return self._inverse(voiced + hiss.exp() * self._forward(noise), mask)
 
     def _forward(self, audio: Tensor) -> Tensor:
         """(batch, frames * hop) -> spectrum (batch, bins, frames); frame k is centred on hop k's
@@ -196,15 +250,16 @@ class IstftVocoder(nn.Module):
             return_complex=True,
         )
 
-    def _inverse(self, spectrum: Tensor) -> Tensor:
+    def _inverse(self, spectrum: Tensor, mask: Tensor | None = None) -> Tensor:
         """Overlap-add of (batch, bins, frames), the inverse of `_forward`."""
         fft, hop = self.config.fft_samples, self.config.hop_samples
         frames = spectrum.shape[-1]
         pieces = torch.fft.irfft(spectrum, fft, dim=1) * self.window[None, :, None]
         length = (frames - 1) * hop + fft
+        pieces = within(pieces, mask)
         audio = nn.functional.fold(pieces, (1, length), (1, fft), stride=(1, hop))[:, 0, 0]
-        weight = self.window.square().expand(1, frames, -1).transpose(1, 2)
-        envelope = nn.functional.fold(weight, (1, length), (1, fft), stride=(1, hop))[0, 0, 0]
+        weight = within(self.window.square().expand(1, frames, -1).transpose(1, 2), mask)
+        envelope = nn.functional.fold(weight, (1, length), (1, fft), stride=(1, hop))[:, 0, 0]
         side = (fft - hop) // 2
         return (audio / envelope.clamp(min=1e-8))[:, side : length - side]
 

@@ -2,13 +2,16 @@
 
 S1 continues a prompt: the phones and the semantic tokens of the voice sample, where it is known
 what that says; then the version's acoustic stage (model/acoustic.py) makes sound of the tokens, one
-sentence at a time. A result depends on its own request alone, never on the batch.
+sentence at a time on a CPU, many together on a GPU. A result depends on its own request alone,
+never on the batch.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,20 +21,22 @@ import numpy as np
 import soxr
 import torch
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import HubertModel
 
 from model import recogniser
-from model.acoustic import FlowStage, Line, Stage, VitsStage
+from model.acoustic import FlowStage, Stage, VitsStage
 from model.alignment import LONGEST_SECONDS as LONGEST_ALIGNED
 from model.alignment import hears, is_sound, log_probabilities, phone_times
 from model.checkpoint import VoiceModel, load_model
-from model.decode import Sentence, decode, longest_repetition, token_bound
+from model.decode import Decoder, Sentence, longest_repetition, token_bound
+from model.device import CPU, Device, best_device
 from model.engine import PRETRAINED, Engine
 from model.official import OfficialModel, load_official
-from model.overlap import collect, overlapped, single_threaded, tokens_of
+from model.overlap import collect, single_threaded, sounded
 from model.precision import Precision
 from model.pronunciation import UNHEARD, bled, judge
+from model.recogniser import Recogniser
 from model.s1 import POSITIONS
 from model.s2.synthesizer import SynthesizerTrnV3
 from model.sampling import Sampling
@@ -50,11 +55,12 @@ from model.speaking import (
 )
 from model.text import Word, phone_ids
 from model.text.bert import bert_features, load_bert
+from model.windows import Line
 
 ENGINE_VERSION = "4"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
-SLOTS = 8
+SLOTS, SLOTS_OF_A_GPU = 8, 32
 """Fewer than the built-in voice's: S1 is six times as large, and so are its cache's rows."""
 
 HUBERT_RATE = 16_000
@@ -88,18 +94,26 @@ class OfficialEngine:
     """A loaded official model; `content_hash` names its weights, the version of this code and the
     precision of the arithmetic."""
 
-    def __init__(self, model: OfficialModel, precision: Precision = "f32") -> None:
-        self._model = model
+    def __init__(
+        self, model: OfficialModel, precision: Precision = "f32", device: Device = CPU
+    ) -> None:
+        """Moves the model to the device."""
+        for network in (model.s1, model.s2, model.vocoder, model.speaker):
+            if network is not None:
+                network.to(device.where)
+        self._model, self._device = model, device
         self._precision: Precision = precision
-        self._hubert = HubertModel.from_pretrained(
+        hubert: nn.Module = HubertModel.from_pretrained(
             model.hubert, local_files_only=True, dtype=torch.float32
         )
-        self._hubert.eval().requires_grad_(False)
+        self._hubert = hubert.to(device.where).eval().requires_grad_(False)
         inventory: Literal["v1", "v2"] = "v1" if model.version == "v1" else "v2"
-        self._bert = load_bert(model.roberta) if model.roberta else None
+        self._bert = load_bert(model.roberta, device.where) if model.roberta else None
+        slots = SLOTS if device.where.type == "cpu" else SLOTS_OF_A_GPU
+        self._decoder = Decoder(model.s1, slots, precision, device.graphs)
         self._stage: Stage
         if isinstance(model.s2, SynthesizerTrnV3):
-            self._stage = FlowStage(model, precision)
+            self._stage = FlowStage(model, precision, device.graphs)
             self.hearing = Hearing(LONGEST_SECONDS, False, "needed", inventory)
         else:
             self._stage = VitsStage(model, precision)
@@ -110,15 +124,20 @@ class OfficialEngine:
 
     @classmethod
     def load(
-        cls, folder: Path, threads: int | None = None, precision: Precision = "f32"
+        cls,
+        folder: Path,
+        threads: int | None = None,
+        precision: Precision = "f32",
+        device: Device | None = None,
     ) -> OfficialEngine:
-        """The model in a folder; UserError if it can't be loaded."""
+        """The model in a folder, by default on this machine's best device; UserError if it can't be
+        loaded."""
         if threads:
             torch.set_num_threads(threads)
         # Who speaks with a model need not know which of its weights are left unused.
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        return cls(load_official(folder), precision)
+        return cls(load_official(folder), precision, device or best_device())
 
     def voice_vector(self, sample: Sample) -> np.ndarray:
         """As the built-in voice's reference encoder hears it: all versions on one scale."""
@@ -141,7 +160,7 @@ class OfficialEngine:
         heard = [_heard(sample) for sample in samples]
         codes = self._codes(heard[0])
         phones = prompt.phones if prompt else ()
-        ids = torch.tensor(phone_ids(phones, self.hearing.inventory))
+        ids = torch.tensor(phone_ids(phones, self.hearing.inventory), device=self._device.where)
         voice = self._stage.listen(heard, codes, ids)
         features = self._features(phones, prompt.characters if prompt else ())
         return Reference(phones, features, codes[0] if prompt else codes[0, :0], voice)
@@ -160,9 +179,8 @@ class OfficialEngine:
         phones or with more than S1 has positions for (4000, with the prompt's).
         """
         with single_threaded() as threads:
-            said = self._said(requests, reference, sampling)
-            sounding = self._sounder(requests, reference, sampling)
-            return collect(overlapped(said, sounding, threads, tokens_of), on_done)
+            said = self._said(requests, reference, sampling, threads)
+            return collect(self._sounded(said, requests, reference, sampling, threads), on_done)
 
     @torch.inference_mode()
     def semantics(
@@ -176,8 +194,8 @@ class OfficialEngine:
 
         Raises ValueError as `render` does.
         """
-        with single_threaded():
-            return collect(self._said(requests, reference, sampling), on_done)
+        with single_threaded() as threads:
+            return collect(self._said(requests, reference, sampling, threads), on_done)
 
     @torch.inference_mode()
     def acoustics(
@@ -188,14 +206,14 @@ class OfficialEngine:
         sampling: Sampling,
         on_done: Callable[[int, Rendering], None] | None = None,
     ) -> list[Rendering]:
-        """Sound of what S1 said to all requests, one by one: the second half of `render`.
+        """Sound of what S1 said to all requests: the second half of `render`.
 
         Raises ValueError for a request without phones, or where the two do not match in number.
         """
         check_pairs(requests, semantics)
         with single_threaded() as threads:
-            sounding = self._sounder(requests, reference, sampling)
-            return collect(overlapped(enumerate(semantics), sounding, threads, tokens_of), on_done)
+            said = enumerate(semantics)
+            return collect(self._sounded(said, requests, reference, sampling, threads), on_done)
 
     def seconds_of(self, request: Request, semantics: Semantics, speed: float = 1.0) -> float:
         """How long a request will sound that S1 says so, before it is made (seconds); the silence
@@ -203,7 +221,11 @@ class OfficialEngine:
         return seconds_of_tokens(len(semantics.tokens), speed)
 
     def _said(
-        self, requests: Sequence[Request], reference: Reference, sampling: Sampling
+        self,
+        requests: Sequence[Request],
+        reference: Reference,
+        sampling: Sampling,
+        threads: int,
     ) -> Iterator[tuple[int, Semantics]]:
         """What S1 says to each request, by its index, as it ends."""
         if any(not request.phones for request in requests):
@@ -211,31 +233,43 @@ class OfficialEngine:
         targets = [_with_head(request) for request in requests]
         if any(len(target.phones) + len(reference.phones) > POSITIONS for target in targets):
             raise ValueError(f"a request has more than {POSITIONS} phones, the prompt's included")
-        sentences = [self._sentence(target, reference) for target in targets]
-        for index, tokens, complete in decode(
-            self._model.s1, sentences, sampling, SLOTS, self._precision
-        ):
-            yield index, Semantics(tokens, complete)
+        readers = ThreadPoolExecutor(threads)
+        try:
+            sentences = self._sentences(targets, reference, readers)
+            for index, tokens, complete in self._decoder.decode(sentences, sampling):
+                yield index, Semantics(tokens, complete)
+        finally:
+            readers.shutdown(cancel_futures=True)
 
-    def _sounder(
-        self, requests: Sequence[Request], reference: Reference, sampling: Sampling
-    ) -> Callable[[tuple[int, Semantics]], tuple[int, Rendering]]:
-        """What turns a request's number and what S1 said to it into its sound."""
+    def _sounded(
+        self,
+        said: Iterable[tuple[int, Semantics]],
+        requests: Sequence[Request],
+        reference: Reference,
+        sampling: Sampling,
+        threads: int,
+    ) -> Iterator[tuple[int, Rendering]]:
+        """The sound of what S1 says to each request, by its index, as it comes."""
 
-        def sounding(numbered: tuple[int, Semantics]) -> tuple[int, Rendering]:
-            index, said = numbered
-            target = _with_head(requests[index])
-            phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
-            audio = np.zeros(0, np.float32)
-            if len(said.tokens):
-                codes = torch.from_numpy(said.tokens.astype(np.int64))[None]
-                line = Line(codes, phones, target.seed)
-                (sound,) = self._stage.speak([line], reference.voice, sampling)
-                audio = sound.clamp(-1.0, 1.0).numpy()
-            made = Rendering(audio, said.tokens, said.complete)
+        def speak(some: Sequence[tuple[int, Semantics]]) -> list[np.ndarray]:
+            lines = []
+            for index, one in some:
+                target = _with_head(requests[index])
+                phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
+                codes = torch.from_numpy(one.tokens.astype(np.int64))[None]
+                lines.append(Line(codes, phones, target.seed))
+            made = self._stage.speak(lines, reference.voice, sampling, self._device.rows)
+            return [audio.clamp(-1.0, 1.0).cpu().numpy() for audio in made]
+
+        def finish(
+            numbered: tuple[int, Semantics], audio: np.ndarray | None
+        ) -> tuple[int, Rendering]:
+            index, one = numbered
+            sound = np.zeros(0, np.float32) if audio is None else audio
+            made = Rendering(sound, one.tokens, one.complete)
             return index, self._listened(made, requests[index].phones, reference.phones)
 
-        return sounding
+        return sounded(said, speak, finish, self._device, threads)
 
     def _listened(
         self, made: Rendering, phones: tuple[str, ...], prompt: tuple[str, ...]
@@ -245,7 +279,7 @@ class OfficialEngine:
         low = soxr.resample(made.audio, self.sample_rate, recogniser.SAMPLE_RATE)
         if not hears(phones) or len(low) > LONGEST_ALIGNED * recogniser.SAMPLE_RATE:
             return made
-        log_probs = log_probabilities(_built_in().recogniser, low)
+        log_probs = log_probabilities(_ears(self._device.where), low)
         if len(log_probs) < sum(map(is_sound, phones)) or not np.isfinite(log_probs).all():
             return replace(made, pronunciation=UNHEARD)
         pronunciation, times = judge(log_probs, phones), phone_times(log_probs, phones)
@@ -257,29 +291,40 @@ class OfficialEngine:
         """Semantic tokens of a sample (1, tokens)."""
         low = soxr.resample(audio.audio, audio.sample_rate, HUBERT_RATE)
         low = np.pad(low, (0, SILENCE_SAMPLES))
-        features = self._hubert(torch.from_numpy(low)[None]).last_hidden_state.transpose(1, 2)
-        return self._model.s2.extract_codes(features)
+        heard = self._hubert(torch.from_numpy(low)[None].to(self._device.where))
+        return self._model.s2.extract_codes(heard.last_hidden_state.transpose(1, 2))
 
-    def _sentence(self, request: Request, reference: Reference) -> Sentence:
-        phones = (*reference.phones, *request.phones)
-        ids = phone_ids(phones, self.hearing.inventory)
-        own = ids[len(reference.phones) :]
-        features = [reference.features, self._features(request.phones, request.characters)]
-        most = min(LONGEST_TOKENS, POSITIONS - len(reference.tokens))
-        return Sentence(
-            torch.tensor(ids),
-            reference.tokens,
-            request.seed,
-            min(token_bound(len(own), TOKENS_PER_PHONE), most),
-            REPEATED_TOKENS + TOKENS_PER_PHONE * longest_repetition(own),
-            torch.cat(features, 1)[None],
-        )
+    def _sentences(
+        self, targets: Sequence[Request], reference: Reference, readers: ThreadPoolExecutor
+    ) -> list[Sentence]:
+        """What S1 continues. Readers find out what Chinese characters mean, in the order in which
+        S1 takes the sentences, while it says those before them."""
+        features = {}
+        for index in sorted(range(len(targets)), key=lambda i: -len(targets[i].phones)):
+            features[index] = readers.submit(self._read, targets[index], reference)
+        prompt = reference.tokens
+        sentences = []
+        for index, target in enumerate(targets):
+            ids = phone_ids((*reference.phones, *target.phones), self.hearing.inventory)
+            own = ids[len(reference.phones) :]
+            bound = min(token_bound(len(own), TOKENS_PER_PHONE), LONGEST_TOKENS)
+            bound = min(bound, POSITIONS - len(prompt))
+            repeats = REPEATED_TOKENS + TOKENS_PER_PHONE * longest_repetition(own)
+            phones = torch.tensor(ids)
+            sentences.append(Sentence(phones, prompt, target.seed, bound, repeats, features[index]))
+        return sentences
+
+    @torch.inference_mode()
+    def _read(self, target: Request, reference: Reference) -> Tensor:
+        """BERT features (1, width, P) of the prompt's phones and the target's."""
+        own = self._features(target.phones, target.characters)
+        return torch.cat([reference.features, own], 1)[None]
 
     def _features(self, phones: Sequence[str], characters: Sequence[Characters]) -> Tensor:
         """BERT features of phones (width, P): of their characters in Chinese, else zeros."""
         width = self._model.s1.config.bert
         if self._bert is None or not characters:
-            return torch.zeros(width, len(phones))
+            return torch.zeros(width, len(phones), device=self._device.where)
         words, place = [], 0
         for run in characters:
             words.append(_word(phones[place : run.start]))
@@ -293,6 +338,13 @@ class OfficialEngine:
 def _built_in() -> VoiceModel:
     """The built-in voice, which lends its ears: official models have none of their own."""
     return load_model(PRETRAINED)
+
+
+@cache
+def _ears(where: torch.device) -> Recogniser:
+    """The built-in voice's recogniser on a device."""
+    own = _built_in().recogniser
+    return own if where.type == "cpu" else copy.deepcopy(own).to(where)
 
 
 def _heard(sample: Sample) -> Sample:

@@ -1,20 +1,26 @@
-"""Two stages at once: while one item is worked on, the next ones are made."""
+"""Stages at once: while one item is worked on, the next ones are made."""
 
 from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 import torch
 
+from model.device import LINES_A_ROW, Device, aside
 from model.speaking import Semantics
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Sound = TypeVar("Sound")
+Said = tuple[int, Semantics]
+"""A request's number and what S1 says to it."""
 
 
 @contextmanager
@@ -79,9 +85,59 @@ def overlapped(
         pool.shutdown(cancel_futures=True)
 
 
-def tokens_of(said: tuple[int, Semantics]) -> int:
-    """The size of what S1 says to a request."""
-    return len(said[1].tokens)
+def ahead(items: Iterable[Item], most: int) -> Iterator[Item]:
+    """The items, made by one thread of their own, of which at most so many wait."""
+    source, end = iter(items), object()
+
+    def following() -> Item | object:
+        with torch.inference_mode():
+            return next(source, end)
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        waiting = deque(pool.submit(following) for _ in range(most))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(following))
+            yield item  # type: ignore[misc]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def sounded(
+    said: Iterable[Said],
+    speak: Callable[[Sequence[Said]], Sequence[Sound]],
+    finish: Callable[[Said, Sound | None], Result],
+    device: Device,
+    threads: int,
+) -> Iterator[Result]:
+    """What `finish` makes of the sound that `speak` makes of what S1 says; None where that is
+    nothing.
+
+    On a CPU each of `threads` threads speaks and finishes one line after the other, the longest
+    that waits. On a GPU S1 has a thread, speaking, which takes always as many lines, another one,
+    and `threads` finish.
+    """
+    if device.rows == 1:
+
+        def whole(one: Said) -> Result:
+            return finish(one, speak([one])[0] if len(one[1].tokens) else None)
+
+        yield from overlapped(said, whole, threads, lambda one: len(one[1].tokens))
+        return
+    lines = LINES_A_ROW * device.rows
+    source = iter(said)
+
+    def spoken() -> Iterator[list[tuple[Said, Sound | None]]]:
+        groups = iter(lambda: list(islice(source, lines)), [])
+        with aside(device.where):
+            for group in ahead(groups, 1):
+                sounds = iter(
+                    speak(loud) if (loud := [x for x in group if len(x[1].tokens)]) else ()
+                )
+                yield [(x, next(sounds) if len(x[1].tokens) else None) for x in group]
+
+    single = (one for group in ahead(spoken(), 1) for one in group)
+    yield from overlapped(single, lambda one: finish(*one), threads)
 
 
 def collect(

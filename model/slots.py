@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.graphs import CAPTURING
 from model.kernels import attend
 from model.linear import Linear, Precision, packed
 from model.philox import exponential, seed_words
@@ -35,15 +37,16 @@ _PERIODS = 64
 @dataclass(frozen=True)
 class Sentence:
     """What S1 continues: phones (P) ids and prompt tokens (T, may be 0), with BERT features
-    (1, bert, P) or None for none; at most `bound` tokens are made of it, and it is given up where
-    more than `repeats` of them in a row only repeat what stands before them."""
+    (1, bert, P), which another thread may still be at, or None for none; at most `bound` tokens are
+    made of it, and it is given up where more than `repeats` of them in a row only repeat what
+    stands before them."""
 
     phones: Tensor
     prompt: Tensor
     seed: int
     bound: int
     repeats: int
-    bert: Tensor | None = None
+    bert: Tensor | Future[Tensor] | None = None
 
     @property
     def places(self) -> int:
@@ -201,7 +204,8 @@ class SlotTable:
         """A slot's state at the beginning of a sentence -> what S1 sees first (rows, width)."""
         s1, text, time = self.s1, len(one.phones), len(one.prompt)
         phones, prompt = one.phones.to(self.device), one.prompt.to(self.device)
-        bert = None if one.bert is None else one.bert.to(self.device)
+        bert = one.bert.result() if isinstance(one.bert, Future) else one.bert
+        bert = None if bert is None else bert.to(self.device)
         self.lengths[slot], self.texts[slot] = text + time, text
         self.sounds[slot, :text] = s1.sound_of[phones]
         self.reading[slot], self.stayed[slot] = 0, 0
@@ -337,6 +341,7 @@ class Recording:
     def __init__(self, table: SlotTable, rows: Tensor) -> None:
         self._table, self._rows = table, rows
         self._graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
+        self._memory = torch.cuda.graph_pool_handle()  # one for all: they never run side by side
 
     def step(self, _held: list[int], reach: int) -> None:
         """A step of all the slots; at the first one with this reach libraries get ready, at the
@@ -348,7 +353,10 @@ class Recording:
         graph = self._graphs[reach]
         if graph is None:
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            with (
+                CAPTURING,
+                torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"),
+            ):
                 self._table.step(self._rows, reach)
             self._graphs[reach] = graph
         graph.replay()

@@ -152,4 +152,4 @@ class ERes2NetV2(nn.Module):
     def embed(self, audio: Tensor) -> Tensor:
         """Speech (B, samples) at 16 kHz in [-1, 1] -> vectors (B, outputs), 20480 officially."""
         features = filterbank(audio.float(), self.config.bins)
-        return self(features.to(self.conv1.weight.dtype))
+        return self(features.to(self.conv1.weight))

@@ -294,8 +294,9 @@ class DiT(nn.Module):
         nn.init.zeros_(self.proj_out.bias)
 
     def padding(self, lengths: Tensor | None, frames: int) -> Tensor | None:
-        """Mask (B, frames) bool of the lengths (B,), or None where nothing is padded."""
-        if lengths is None or bool((lengths >= frames).all()):
+        """Mask (B, frames) bool of the lengths (B,), or None where nothing is padded; another
+        device than the CPU is not asked whether it is."""
+        if lengths is None or (lengths.device.type == "cpu" and bool((lengths >= frames).all())):
             return None
         return length_mask(lengths, frames)
 

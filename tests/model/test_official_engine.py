@@ -184,9 +184,9 @@ def test_long_speech_is_made_window_by_window(
     windows: list[tuple[int, torch.Tensor]] = []
     infer = model.s2.cfm.inference
 
-    def watched(fea, lengths, prompt, steps, noise, rate):
+    def watched(fea, lengths, prompt, *rest):
         windows.append((fea.shape[2], prompt))
-        return infer(fea, lengths, prompt, steps, noise, rate)
+        return infer(fea, lengths, prompt, *rest)
 
     model.s2.cfm.inference = watched  # type: ignore[method-assign]
     sizes = WINDOWS[version]
