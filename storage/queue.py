@@ -370,6 +370,20 @@ class Queue:
         )
         return Claim(**rows[0] | {"keys": tuple(rows[0]["keys"])}) if rows else None
 
+    def upcoming(self, pool: str, number: int) -> list[tuple[str, str]]:
+        """The jobs and manifests of the batches that are claimed next, if nobody dies."""
+        rows = self._run(
+            """SELECT batch.job, batch.manifest
+               FROM voxloom.batch JOIN voxloom.job ON job.id = batch.job
+               WHERE batch.state = 'open' AND batch.lease_until IS NULL
+                   AND job.pool = %(pool)s AND job.state = 'running'
+               ORDER BY job.priority, job.created, job.id, batch.place, batch.number
+               LIMIT %(number)s""",
+            pool=pool,
+            number=number,
+        )
+        return [(row["job"], row["manifest"]) for row in rows]
+
     def renew(self, claim: Claim, lease_seconds: float) -> bool:
         """Whether the batch is still this claim's; if so, for that long from now on."""
         return self._held(

@@ -100,6 +100,22 @@ def test_jobs_run_by_priority_then_age_and_not_before_their_time(queue):
     assert queue.claim_job("me", "cpus", LEASE).id == "elsewhere"
 
 
+def test_upcoming_batches_are_those_that_are_claimed_next(queue):
+    queue.add_job(Job("low", "dub", "", priority=LOW))
+    started(queue, "a")
+    queue.add_job(Job("waits", "dub", "", priority=HIGH))
+    for id in ("low", "a", "waits"):
+        queue.add_batches(id, batches(2))
+    assert queue.upcoming("cpus", 9) == []
+    for left in (4, 3, 2, 1):
+        upcoming = queue.upcoming("gpus", 9)
+        assert len(upcoming) == left and queue.upcoming("gpus", 1) == upcoming[:1]
+        queue.set_state("waits", "paused")
+        claim = queue.claim("me", "gpus", LEASE)
+        assert (claim.job, claim.manifest) == upcoming[0]
+    assert queue.upcoming("gpus", 9) == []
+
+
 def test_a_job_whose_runner_died_is_run_by_another_who_alone_may_end_it(queue):
     queue.add_job(Job("a", "audiobook", "A"))
     dead = queue.claim_job("first", "gpus", LEASE)
