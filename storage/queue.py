@@ -309,6 +309,15 @@ class Queue:
 
         return self._patiently(change)
 
+    def remove_job(self, id: str) -> bool:
+        """Forgets a job that has ended, with its batches; False if it has not, or is not there."""
+        rows = self._run(
+            """DELETE FROM voxloom.job WHERE id = %(id)s
+                   AND state IN ('finished', 'failed', 'cancelled') RETURNING id""",
+            id=id,
+        )
+        return bool(rows)
+
     def claim_job(
         self, owner: str, pool: str, lease_seconds: float, id: str | None = None
     ) -> Job | None:
