@@ -405,7 +405,9 @@ class Queue:
             """SELECT batch.job, batch.manifest
                FROM voxloom.batch JOIN voxloom.job ON job.id = batch.job
                WHERE batch.state = 'open' AND batch.lease_until IS NULL
-                   AND job.pool = %(pool)s AND job.state = 'running'
+                   AND job.pool = %(pool)s
+                   AND (job.state = 'running'
+                       OR (job.state = 'waiting' AND job.not_before <= now()))
                ORDER BY job.priority, job.created, job.id, batch.place, batch.number
                LIMIT %(number)s""",
             pool=pool,

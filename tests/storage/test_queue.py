@@ -104,13 +104,13 @@ def test_upcoming_batches_are_those_that_are_claimed_next(queue):
     queue.add_job(Job("low", "dub", "", priority=LOW))
     started(queue, "a")
     queue.add_job(Job("waits", "dub", "", priority=HIGH))
-    for id in ("low", "a", "waits"):
+    queue.add_job(Job("tonight", "dub", "", priority=HIGH, not_before=time.time() + 3600))
+    for id in ("low", "a", "waits", "tonight"):
         queue.add_batches(id, batches(2))
     assert queue.upcoming("cpus", 9) == []
-    for left in (4, 3, 2, 1):
+    for left in (6, 5, 4, 3, 2, 1):
         upcoming = queue.upcoming("gpus", 9)
         assert len(upcoming) == left and queue.upcoming("gpus", 1) == upcoming[:1]
-        queue.set_state("waits", "paused")
         claim = queue.claim("me", "gpus", LEASE)
         assert (claim.job, claim.manifest) == upcoming[0]
     assert queue.upcoming("gpus", 9) == []
