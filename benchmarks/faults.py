@@ -29,7 +29,7 @@ from pathlib import Path
 
 from benchmarks.topology import ROOT, Topology, descendants, lacking
 from storage.folder import Folder
-from storage.queue import Queue
+from storage.queue import ENDED, Queue
 
 FAKE = ROOT / "benchmarks" / "fake"
 COMPARED = (".m4b", ".srt", ".vtt")  # the report tells times of the run
@@ -205,9 +205,8 @@ class Campaign:
         """Waits until every book is finished, by itself."""
         queue = Queue(self.topology.queue_url)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        ended: set[str] = {"finished", "failed", "cancelled"}
         while time.monotonic() < deadline:
-            if all(queue.job(id).state in ended for id in self.books):
+            if all(queue.job(id).state in ENDED for id in self.books):
                 break
             time.sleep(2)
         self.outcome.wall_seconds = round(time.monotonic() - self._began, 1)

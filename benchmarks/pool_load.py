@@ -27,7 +27,7 @@ import psycopg
 
 from benchmarks.faults import FAKE, submit, write_book
 from benchmarks.topology import ROOT, Topology, lacking
-from storage.queue import Queue
+from storage.queue import ENDED, Queue
 
 PRIORITIES = ("low", "normal", "high")
 HOURS = 3.0  # after which it is given up
@@ -86,10 +86,9 @@ def measure(
             wanted = PRIORITIES[number % len(PRIORITIES)]
             priority[submit(topology, book, "--priority", wanted)] = wanted
             print(f"{number + 1} submitted", file=sys.stderr, flush=True)
-        ended: set[str] = {"finished", "failed", "cancelled"}
         while time.monotonic() - began < HOURS * 3600:
             jobs = queue.jobs()
-            done = sum(job.state in ended for job in jobs)
+            done = sum(job.state in ENDED for job in jobs)
             print(f"{time.monotonic() - began:6.0f} s  {done} done", file=sys.stderr, flush=True)
             if done == books:
                 break

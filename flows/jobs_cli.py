@@ -166,9 +166,10 @@ def jobs_remove(
     """
     pool = _pool()
     from flows.jobs import remove
+    from storage.queue import ENDED
 
     job = _find(pool, given)
-    if job.state not in ("finished", "failed", "cancelled"):
+    if job.state not in ENDED:
         raise UserError(f"{job.id} is {job.state}; cancel it first: voxloom jobs cancel {job.id}")
     if not yes:
         count = len(pool.folder(job.id).names())

@@ -30,6 +30,7 @@ from configs.errors import UsageError, UserError
 JobKind = Literal["audiobook", "dub"]
 JobState = Literal["waiting", "running", "paused", "finished", "failed", "cancelled"]
 STATES: Final[tuple[JobState, ...]] = get_args(JobState)
+ENDED: Final[tuple[JobState, ...]] = ("finished", "failed", "cancelled")
 
 HIGH, NORMAL, LOW = 1, 2, 3
 MAX_ATTEMPTS = 3
@@ -296,10 +297,10 @@ class Queue:
                         "id": id,
                         "state": state,
                         "error": error,
-                        "ended": state in ("finished", "failed", "cancelled"),
+                        "ended": state in ENDED,
                     },
                 )
-                if state == "waiting" and row["state"] in ("finished", "failed", "cancelled"):
+                if state == "waiting" and row["state"] in ENDED:
                     connection.execute(
                         """UPDATE voxloom.batch SET state = 'open', tries = 0, reason = ''
                            WHERE job = %s AND state IN ('open', 'quarantined')""",
@@ -313,8 +314,9 @@ class Queue:
         """Forgets a job that has ended, with its batches; False if it has not, or is not there."""
         rows = self._run(
             """DELETE FROM voxloom.job WHERE id = %(id)s
-                   AND state IN ('finished', 'failed', 'cancelled') RETURNING id""",
+                   AND state = ANY(%(ended)s) RETURNING id""",
             id=id,
+            ended=list(ENDED),
         )
         return bool(rows)
 

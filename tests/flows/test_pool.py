@@ -333,6 +333,7 @@ def test_a_book_that_cannot_be_read_fails_with_a_sentence(pool, order, tmp_path)
     assert run(pool, job.id)[0] == "failed"
     assert "broken.epub" in pool.queue.job(job.id).error
     assert read_state(pool.folder(job.id))[0] == "failed"
+    assert not (pool.settings.home / "jobs" / job.id).exists()
 
 
 def test_trouble_is_tried_again_some_times(pool, order, monkeypatch):
