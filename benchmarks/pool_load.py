@@ -1,7 +1,7 @@
 """What a pool costs: orchestration, how busy workers are, how the server's database grows.
 
     python -m benchmarks.pool_load --books 1 --lines 10000 --folder /tmp/one
-    python -m benchmarks.pool_load --books 40 --lines 100 --rtf 0.07 --folder /tmp/forty
+    python -m benchmarks.pool_load --books 40 --lines 80 --rtf 0.12 --folder /tmp/forty
 
 Books are made by a voice model that only takes its time (benchmarks/fake), by two workers on the
 native topology. Two shares are measured for each worker, from its first line to its last: that in
