@@ -29,7 +29,7 @@ from pathlib import Path
 
 from benchmarks.topology import ROOT, Topology, descendants, lacking
 from storage.folder import Folder
-from storage.queue import Queue
+from storage.queue import ENDED, Queue
 
 FAKE = ROOT / "benchmarks" / "fake"
 COMPARED = (".m4b", ".srt", ".vtt")  # the report tells times of the run
@@ -82,7 +82,8 @@ class Outcome:
 class Campaign:
     """A pool, what is done to it, and what becomes of its books."""
 
-    def __init__(self, folder: Path, seed: int, lines: int, rtf: float) -> None:
+    def __init__(self, folder: Path, seed: int, lines: int, rtf: float, books: int = 1) -> None:
+        self.at_first = books
         self.folder = folder.absolute()
         self.random = random.Random(seed)
         self.lines = lines
@@ -105,7 +106,8 @@ class Campaign:
             try:
                 self.topology.start()
                 self._began = time.monotonic()
-                self._submit()
+                for _ in range(self.at_first):
+                    self._submit()
                 self._wait_for_line(0, 300)
                 for number in range(kills):
                     if time.monotonic() - self._began > 60 * minutes:
@@ -188,15 +190,14 @@ class Campaign:
         self.books[job] = book
 
     def _working(self) -> bool:
-        """Whether a job is going on that will last a little."""
+        """Whether there is work that will last a little."""
         queue = Queue(self.topology.queue_url)
         try:
             states = {job.id: job.state for job in queue.jobs()}
             going = [id for id in self.books if states.get(id) in ("waiting", "running")]
-            if not going:
-                return False
-            counts = queue.counts(going[-1])
-            return not counts.total or counts.lines_total - counts.lines_done > 20
+            counts = [queue.counts(id) for id in going]
+            left = sum(one.lines_total - one.lines_done for one in counts)
+            return left > 20 or not all(one.total for one in counts)
         finally:
             queue.close()
 
@@ -204,9 +205,8 @@ class Campaign:
         """Waits until every book is finished, by itself."""
         queue = Queue(self.topology.queue_url)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        ended: set[str] = {"finished", "failed", "cancelled"}
         while time.monotonic() < deadline:
-            if all(queue.job(id).state in ended for id in self.books):
+            if all(queue.job(id).state in ENDED for id in self.books):
                 break
             time.sleep(2)
         self.outcome.wall_seconds = round(time.monotonic() - self._began, 1)
@@ -272,11 +272,11 @@ FAULTS: dict[str, Callable[[Campaign], None]] = {
 }
 KINDS = list(FAULTS)
 AT_RISK = {
-    "a worker": 1,
-    "both workers": 2,
-    "a process that speaks": 1,
-    "a worker hangs": 1,
-}  # batches in flight
+    "a worker": 2,
+    "both workers": 4,
+    "a process that speaks": 2,
+    "a worker hangs": 2,
+}  # batches in flight: a worker has the one it speaks, and the one whose takes are being stored
 
 
 def write_book(path: Path, random: random.Random, lines: int) -> None:
@@ -287,7 +287,7 @@ def write_book(path: Path, random: random.Random, lines: int) -> None:
         file.write(f"# {path.stem}\n")
         for number in range(lines):
             if number % CHAPTER_LINES == 0:
-                file.write(f"\n## Chapter {number // CHAPTER_LINES + 1}\n\n")
+                file.write(f"\n## Chapter {number // CHAPTER_LINES + 1} of {path.stem}\n\n")
             said = " ".join(random.choices(words, k=random.randint(*WORDS)))
             file.write(f"{said.capitalize()}.\n\n")
 
@@ -403,6 +403,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--folder", type=Path, required=True, help="must not exist yet")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--books", type=int, default=1, help="submitted at first; more if need be")
     parser.add_argument("--lines", type=int, default=400, help="of each book")
     parser.add_argument("--rtf", type=float, default=0.2, help="seconds a second of speech takes")
     parser.add_argument("--minutes", type=float, default=1e6, help="no fault begins after them")
@@ -412,7 +413,7 @@ def main() -> None:
     if lack := lacking():
         sys.exit(f"Not on this machine: {', '.join(lack)}. Install PostgreSQL and Redis.")
     shutil.rmtree(given.folder / "out", ignore_errors=True)
-    campaign = Campaign(given.folder, given.seed, given.lines, given.rtf)
+    campaign = Campaign(given.folder, given.seed, given.lines, given.rtf, given.books)
     outcome = campaign.run(given.kills, given.pause, given.minutes)
     (given.folder / "campaign.json").write_text(json.dumps(asdict(outcome), indent=1))
     print(table(outcome))

@@ -1,12 +1,14 @@
 """What a pool costs: orchestration, how busy workers are, how the server's database grows.
 
     python -m benchmarks.pool_load --books 1 --lines 10000 --folder /tmp/one
-    python -m benchmarks.pool_load --books 40 --lines 250 --folder /tmp/forty
+    python -m benchmarks.pool_load --books 40 --lines 80 --rtf 0.12 --folder /tmp/forty
 
 Books are made by a voice model that only takes its time (benchmarks/fake), by two workers on the
 native topology. Two shares are measured for each worker, from its first line to its last: that in
 which the model or what belongs to a take (gate, encoding, storing) was at work, whose rest is
-orchestration; and that in which the model itself was.
+orchestration; and that in which the model itself was. `busy` is the first of them for all workers,
+from the first line of any to the moment at which the last batch was begun: until then there was
+work for all. In `all_busy` of that time, no worker had nothing to do.
 """
 
 import argparse
@@ -25,7 +27,7 @@ import psycopg
 
 from benchmarks.faults import FAKE, submit, write_book
 from benchmarks.topology import ROOT, Topology, lacking
-from storage.queue import Queue
+from storage.queue import ENDED, Queue
 
 PRIORITIES = ("low", "normal", "high")
 HOURS = 3.0  # after which it is given up
@@ -42,18 +44,27 @@ class Load:
     whole_seconds: float  # from the first submission to the last book
     worked: dict[str, float]  # by worker: share in which takes were made
     modelled: dict[str, float]  # by worker: share in which the model was at work
+    busy: float
+    all_busy: float
     longest_gap: float
     priorities_kept: float  # share of pairs of books of two priorities that were begun in order
     database_megabytes: float  # by which Prefect's database grew
     queue_megabytes: float
+    events: int  # that Prefect keeps, and how long they are on the average
+    event_bytes: int
+    idle_megabytes_an_hour: float  # Prefect's database, with nothing to do
+    load: tuple[float, float, float]
 
     @property
     def overhead(self) -> float:
         return 1.0 - sum(self.worked.values()) / max(len(self.worked), 1)
 
 
-def measure(folder: Path, books: int, lines: int, rtf: float, seed: int) -> Load:
-    """Has the books made and measures."""
+def measure(
+    folder: Path, books: int, lines: int, rtf: float, seed: int, at_once: int, idle: float
+) -> Load:
+    """Has the books made, `at_once` of them in the hands of a run, and measures; then for so many
+    `idle` seconds what the server does to its database by itself."""
     spoken = folder / "spoken.log"
     fake = {
         "FAKE_LOG": str(spoken),
@@ -62,6 +73,7 @@ def measure(folder: Path, books: int, lines: int, rtf: float, seed: int) -> Load
     }
     chance = random.Random(seed)
     topology = Topology(folder / "pool", environment=fake)
+    topology.flows = (*topology.flows, "--books", str(at_once))
     queue = Queue(topology.queue_url)
     try:
         topology.start()
@@ -74,10 +86,9 @@ def measure(folder: Path, books: int, lines: int, rtf: float, seed: int) -> Load
             wanted = PRIORITIES[number % len(PRIORITIES)]
             priority[submit(topology, book, "--priority", wanted)] = wanted
             print(f"{number + 1} submitted", file=sys.stderr, flush=True)
-        ended: set[str] = {"finished", "failed", "cancelled"}
         while time.monotonic() - began < HOURS * 3600:
             jobs = queue.jobs()
-            done = sum(job.state in ended for job in jobs)
+            done = sum(job.state in ENDED for job in jobs)
             print(f"{time.monotonic() - began:6.0f} s  {done} done", file=sys.stderr, flush=True)
             if done == books:
                 break
@@ -86,10 +97,14 @@ def measure(folder: Path, books: int, lines: int, rtf: float, seed: int) -> Load
         time.sleep(20)  # Prefect's recorder lags behind
         grown = [after - was for after, was in zip(sizes(topology), before, strict=True)]
         jobs = queue.jobs()
+        load = os.getloadavg()
+        count, each = events(topology)
+        grew = idle_growth(topology, idle) if idle else 0.0
     finally:
         queue.close()
         topology.stop()
     first, last, worked, modelled, gap = shares(spoken)
+    busy, all_busy = busy_shares(spans_of(spoken))
     return Load(
         books=books,
         finished=sum(job.state == "finished" for job in jobs),
@@ -98,10 +113,16 @@ def measure(folder: Path, books: int, lines: int, rtf: float, seed: int) -> Load
         whole_seconds=round(whole, 1),
         worked=worked,
         modelled=modelled,
+        busy=round(busy, 4),
+        all_busy=round(all_busy, 4),
         longest_gap=round(gap, 2),
         priorities_kept=in_order([(priority[job.id], job.finished) for job in jobs]),
         database_megabytes=round(grown[0], 1),
         queue_megabytes=round(grown[1], 1),
+        events=count,
+        event_bytes=each,
+        idle_megabytes_an_hour=round(grew, 2),
+        load=load,
     )
 
 
@@ -116,17 +137,14 @@ def sizes(topology: Topology) -> tuple[float, float]:
 
 def shares(spoken: Path) -> tuple[float, float, dict[str, float], dict[str, float], float]:
     """First and last moment of all workers, each one's shares, and the longest gap of any."""
-    calls: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    calls = spans_of(spoken)
     slept: dict[str, float] = defaultdict(float)
     for line in spoken.read_text().splitlines():
         words = line.split()
-        if words[0] == "call":
-            calls[words[3]].append((float(words[1]), float(words[2])))
-        else:
+        if words[0] == "line":
             slept[words[2]] += float(words[4])
     worked, modelled, gap = {}, {}, 0.0
     for pid, spans in calls.items():
-        spans.sort()
         wall = spans[-1][1] - spans[0][0]
         worked[pid] = round(sum(end - begin for begin, end in spans) / wall, 4)
         modelled[pid] = round(slept[pid] / wall, 4)
@@ -135,6 +153,54 @@ def shares(spoken: Path) -> tuple[float, float, dict[str, float], dict[str, floa
     first = min(spans[0][0] for spans in calls.values())
     last = max(spans[-1][1] for spans in calls.values())
     return first, last, worked, modelled, gap
+
+
+def spans_of(spoken: Path) -> dict[str, list[tuple[float, float]]]:
+    """Begin and end of each call of each worker's model, in order."""
+    calls: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for line in spoken.read_text().splitlines():
+        words = line.split()
+        if words[0] == "call":
+            calls[words[3]].append((float(words[1]), float(words[2])))
+    return {pid: sorted(spans) for pid, spans in calls.items()}
+
+
+def busy_shares(calls: dict[str, list[tuple[float, float]]]) -> tuple[float, float]:
+    """Of the time until the last call was begun: the workers' share at work, and that of all."""
+    first = min(spans[0][0] for spans in calls.values())
+    last = max(spans[-1][0] for spans in calls.values())
+    changes = sorted(
+        change
+        for spans in calls.values()
+        for begin, end in spans
+        for change in ((min(begin, last), 1), (min(end, last), -1))
+    )
+    worked = together = 0.0
+    working, since = 0, first
+    for moment, change in changes:
+        worked += working * (moment - since)
+        together += (working == len(calls)) * (moment - since)
+        working, since = working + change, moment
+    wall = max(last - first, 1e-9)
+    return worked / (len(calls) * wall), together / wall
+
+
+def events(topology: Topology) -> tuple[int, int]:
+    """How many events Prefect keeps, and how many bytes each of them takes, indexes included."""
+    with psycopg.connect(topology.queue_url.rsplit("/", 1)[0] + "/prefect") as database:
+        count, size = database.execute(
+            "SELECT count(*), pg_total_relation_size('events')"
+            " + pg_total_relation_size('event_resources') FROM events"
+        ).fetchone() or (0, 0)
+    return count, round(size / max(count, 1))
+
+
+def idle_growth(topology: Topology, seconds: float) -> float:
+    """Megabytes an hour by which Prefect's database grows, measured for so many seconds."""
+    before, _ = sizes(topology)
+    time.sleep(seconds)
+    after, _ = sizes(topology)
+    return (after - before) * 3600.0 / seconds
 
 
 def in_order(ends: list[tuple[str, float]]) -> float:
@@ -154,13 +220,23 @@ def main() -> None:
     parser.add_argument("--books", type=int, default=1)
     parser.add_argument("--lines", type=int, default=10_000, help="of each book")
     parser.add_argument("--rtf", type=float, default=0.02)
+    parser.add_argument("--at-once", type=int, default=4, help="books planned or put together")
+    parser.add_argument("--idle", type=float, default=0.0, help="seconds, measured at the end")
     parser.add_argument("--folder", type=Path, required=True, help="must not exist yet")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # everything is ended then
     if lack := lacking():
         sys.exit(f"Not on this machine: {', '.join(lack)}. Install PostgreSQL and Redis.")
-    load = measure(given.folder.absolute(), given.books, given.lines, given.rtf, given.seed)
+    load = measure(
+        given.folder.absolute(),
+        given.books,
+        given.lines,
+        given.rtf,
+        given.seed,
+        given.at_once,
+        given.idle,
+    )
     facts = asdict(load) | {"overhead": round(load.overhead, 4)}
     (given.folder / "load.json").write_text(json.dumps(facts, indent=1))
     print(json.dumps(facts, indent=1))

@@ -40,7 +40,7 @@ from flows.work import (
 from storage.folder import Folder, hash_file
 from storage.kept import TAKES
 from storage.keys import hash_bytes
-from storage.queue import Job, JobState, NewBatch
+from storage.queue import ENDED, Job, JobState, NewBatch
 from tasks.credits import chapter_title
 from tasks.dub_takes import Fitting
 from tasks.manifest import CarriedVoice, Manifest, Part, encode_manifest
@@ -166,7 +166,7 @@ class Hold:
         }
 
 
-def run_job(pool: Pool, job: Job, status: JobStatus, run: str = "") -> str:
+def run_job(pool: Pool, job: Job, status: JobStatus, run: str = "") -> JobState:
     """Does what is left of a claimed job -> its state then. `run` names the flow run.
 
     May be killed at any moment: what is run again goes on from the store. A job that can't be
@@ -196,13 +196,16 @@ def run_job(pool: Pool, job: Job, status: JobStatus, run: str = "") -> str:
             _upload(order.out, folder)
             hold.check()
     except StoppedError:
-        return pool.queue.job(job.id).state
+        state = pool.queue.job(job.id).state
     except (UserError, OSError) as error:
-        return _failed(pool, job, folder, error, hopeless)
-    write_state(folder, "finished")
-    pool.queue.set_state(job.id, "finished", held=job)
-    shutil.rmtree(home, ignore_errors=True)
-    return "finished"
+        state = _failed(pool, job, folder, error, hopeless)
+    else:
+        state = "finished"
+        write_state(folder, state)
+        pool.queue.set_state(job.id, state, held=job)
+    if state in ENDED:
+        shutil.rmtree(home, ignore_errors=True)
+    return state
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,7 @@ class Running:
     hold: Hold
 
 
-def _failed(pool: Pool, job: Job, folder: Folder, error: Exception, hopeless: bool) -> str:
+def _failed(pool: Pool, job: Job, folder: Folder, error: Exception, hopeless: bool) -> JobState:
     log.exception("%s", job.id)
     errors = read_state(folder)[2] + 1
     state: JobState = "failed" if hopeless or errors >= MAX_ERRORS else "waiting"

@@ -271,6 +271,23 @@ def cancel(settings: Settings, job_id: str) -> None:
         pool.queue.close()
 
 
+def remove(pool: Pool, job_id: str) -> int:
+    """Removes an ended job with its folder -> how many files; its takes stay for the store's gc.
+
+    UserError unless it has ended. Begun again after it was killed (and after `recover`), it ends.
+    """
+    state = pool.queue.job(job_id).state
+    if not pool.queue.remove_job(job_id):
+        raise UserError(f"{job_id} is {state}; cancel it first: voxloom jobs cancel {job_id}")
+    folder = pool.folder(job_id)
+    # The order last but for its state: what has an order and no state would wait to be run.
+    last = (JOB, STATE)
+    names = [name for name in folder.names() if name not in last]
+    for name in (*names, *last):
+        folder.delete(name)
+    return len(names) + len(last)
+
+
 def _pack_book(order: "Order") -> tuple[Kind, str, dict[str, Any], dict[str, Path | bytes]]:
     from flows.orders import order_record
 

@@ -135,12 +135,47 @@ def jobs_fetch(
     job = _find(pool, given)
     folder = pool.folder(job.id)
     names = folder.names(OUT)
+    if not names and job.state == "finished":
+        raise UserError(
+            f"{job.id} has no files in the store: who submitted it with --on-pool made them, "
+            "in his own --out folder"
+        )
     if not names:
         raise UserError(f"{job.id} has made nothing yet: it is {job.state}")
     target = out or Path(job.id)
     for name in names:
         folder.fetch(name, target / name.removeprefix(f"{OUT}/"))
     terminal().print(f"[green]{target}[/]: {len(names)} files")
+
+
+@jobs_app.command("remove")
+def jobs_remove(
+    given: JobArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else only what would go is said.")] = (
+        False
+    ),
+    debug: DebugOption = False,
+) -> None:
+    """Remove a job that has ended from the pool: its order, inputs and files in the store.
+
+    What is spoken stays until voxloom store gc finds that nobody needs it.
+
+    [bold]Example[/]
+
+    voxloom jobs remove alice-1a2b3c4d --yes
+    """
+    pool = _pool()
+    from flows.jobs import remove
+    from storage.queue import ENDED
+
+    job = _find(pool, given)
+    if job.state not in ENDED:
+        raise UserError(f"{job.id} is {job.state}; cancel it first: voxloom jobs cancel {job.id}")
+    if not yes:
+        count = len(pool.folder(job.id).names())
+        terminal().print(f"{job.title} ({job.id}): {count} files would go; do it with --yes")
+        return
+    terminal().print(f"{job.id} is removed: {remove(pool, job.id)} files")
 
 
 @jobs_app.command("recover")

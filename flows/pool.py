@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 TELL_SECONDS = 5.0
 TABLE_SECONDS = 30.0
+TABLES = 20  # of a book, each with all of its chapters
 WORKERS_SECONDS = 15.0  # between looks whether there are workers
 GRACE_SECONDS = 10.0
 
@@ -139,7 +140,7 @@ class _Teller:
         self._pool, self._job, self._status = pool, job, status
         self._progress: Any = None
         self._told: tuple[str, int] = "", 0
-        self._table: object = None
+        self._shown = -1
         self._tabled = self._looked = float("-inf")
 
     def tell(self, last: bool = False) -> None:
@@ -163,10 +164,12 @@ class _Teller:
             {"chapter": title, "utterances": lines, "state": state}
             for title, lines, state in status.chapters.values()
         ]
+        done = sum(one["state"] == "done" for one in table)
+        shown = TABLES * done // max(len(table), 1)
         due = last or time.monotonic() - self._tabled > TABLE_SECONDS
-        if table and table != self._table and due:
+        if table and shown != self._shown and due:
             create_table_artifact(table, f"chapters-{job.id}", f"The chapters of {status.title}")
-            self._table, self._tabled = table, time.monotonic()
+            self._shown, self._tabled = shown, time.monotonic()
         if last:
             where = f"{self._pool.folder(job.id).url}/{OUT}/report.html"
             create_markdown_artifact(

@@ -111,9 +111,9 @@ def pool_work(
             "--books",
             min=0,
             help="How many jobs are planned and put together here at once; one machine of the "
-            "pool must do that.",
+            "pool must do that. With many short books, workers have nothing to do if it is few.",
         ),
-    ] = 2,
+    ] = 4,
     name: Annotated[
         str,
         typer.Option(

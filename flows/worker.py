@@ -10,6 +10,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import soundfile
@@ -35,6 +37,8 @@ BEAT_SECONDS = 5.0
 IDLE_SECONDS = 0.5
 TROUBLE_SECONDS = 10.0  # before a worker tries on whose store, queue or disk is in trouble
 HUNG = 75  # the status of a worker that ended itself
+AHEAD = 4  # manifests that are read before they are claimed; other workers claim some of them
+AHEAD_SHARE = 1 / 8  # of a batch that is left when they are read
 _VOICES = 32  # whose references are kept
 
 log = logging.getLogger(__name__)
@@ -47,7 +51,9 @@ class UnfitError(UserError):
 class Worker:
     """Speaks batches, one after the other, with a model that stays loaded.
 
-    `run` names the flow run, `device` what it speaks on.
+    The model does not wait for the network: while a batch is spoken, the last takes of the one
+    before are stored, and then it is completed; towards its end, manifests of the next ones are
+    read. `run` names the flow run, `device` what it speaks on.
     """
 
     def __init__(self, pool: Pool, run: str = "", device: str = "") -> None:
@@ -57,7 +63,11 @@ class Worker:
         self._loaded: tuple[str, VoiceEngine] | None = None
         self._ways: OrderedDict[str, Way] = OrderedDict()
         self._facts: dict[str, Any] = {"kind": "worker", "run": run, "device": device, "lines": 0}
-        self._claim: Claim | None = None
+        self._speaking: Claim | None = None
+        self._finishing: tuple[Claim, Future[bool]] | None = None
+        self._behind = ThreadPoolExecutor(1)
+        self._ahead = ThreadPoolExecutor(1)
+        self._manifests: dict[tuple[str, str], bytes | None] = {}  # that were read ahead
         self._moved = time.monotonic()  # when a line was done last
         self._over = threading.Event()
 
@@ -74,14 +84,29 @@ class Worker:
                 else:
                     self._do(claim)
         finally:
-            self._over.set()
+            try:
+                self._finished()
+            finally:
+                self._over.set()
 
     def _do(self, claim: Claim) -> None:
-        queue = self._pool.queue
-        self._moved, self._claim = time.monotonic(), claim
+        """Speaks a batch, and leaves it to another thread to finish it."""
+        self._moved, self._speaking = time.monotonic(), claim
         try:
-            self._speak(claim)
-            queue.complete(claim)
+            failures: dict[str, str] = {}
+            if self._held(claim, lambda: failures.update(self._speak(claim))):
+                self._finished()  # no more than one at a time, or too much would be in flight
+                finish = partial(self._finish, claim, self._store.handed_over(), failures)
+                self._finishing = claim, self._behind.submit(self._held, claim, finish)
+        finally:
+            self._speaking = None
+
+    def _held(self, claim: Claim, action: Callable[[], None]) -> bool:
+        """Does something with a batch, which is given back where that fails; whether all is well.
+        What ends the worker is raised."""
+        queue = self._pool.queue
+        try:
+            action()
         except UnfitError:
             queue.release(claim)
             raise
@@ -90,7 +115,7 @@ class Worker:
             log.exception("batch %d of %s is given back", claim.number, claim.job)
             self._facts["error"] = str(error)
             queue.release(claim)
-            self._claim = None
+            self._moved = time.monotonic()  # it does not hang
             self._over.wait(TROUBLE_SECONDS)
         except Exception as error:
             log.exception("batch %d of %s failed", claim.number, claim.job)
@@ -98,24 +123,46 @@ class Worker:
         except BaseException:  # told to stop
             queue.release(claim)
             raise
-        finally:
-            self._claim = None
+        else:
+            return True
+        return False
 
-    def _speak(self, claim: Claim) -> None:
+    def _finished(self) -> None:
+        """Waits until the batch before is finished."""
+        if self._finishing:
+            _, future = self._finishing
+            future.result()
+            self._finishing = None
+
+    def _finish(self, claim: Claim, stored: Callable[[], None], failures: dict[str, str]) -> None:
+        stored()  # a batch is not done before its takes are safe
+        if failures:
+            name = f"failed/{claim.number}-{claim.attempt}.json"
+            data = json.dumps(failures, ensure_ascii=False).encode()
+            self._pool.folder(claim.job).put(name, data)
+        self._pool.queue.complete(claim)
+
+    def _speak(self, claim: Claim) -> dict[str, str]:
+        """Makes the takes that a batch lacks -> what the engine could not speak, and why."""
         folder = self._pool.folder(claim.job)
-        data = folder.get(claim.manifest)
+        data = self._manifests.pop((claim.job, claim.manifest), None) or folder.get(claim.manifest)
         if data is None:
             raise FileNotFoundError(f"the job {claim.job} has no {claim.manifest}")
         manifest = decode_manifest(data)
         self._facts.pop("error", None)
         self._facts |= {"job": claim.job, "batch": claim.number, "model": manifest.model}
+        left = len(claim.keys)
 
         def on_take(line: Line, take: Take) -> None:
+            nonlocal left
             self._moved = time.monotonic()
             self._facts["lines"] += 1
+            left -= 1
+            if left == int(AHEAD_SHARE * len(claim.keys)):
+                self._ahead.submit(self._read_ahead)
 
         try:
-            failures = speak_manifest(
+            return speak_manifest(
                 manifest,
                 frozenset(claim.keys),
                 lambda voice: self._way(manifest, voice, folder),
@@ -123,11 +170,22 @@ class Worker:
                 on_take,
                 fresh=claim.attempt == 1,  # asking for 64 takes costs a GPU a percent
             )
-        finally:
-            self._store.settle()  # a batch is not done before its takes are safe
-        if failures:
-            name = f"failed/{claim.number}-{claim.attempt}.json"
-            folder.put(name, json.dumps(failures, ensure_ascii=False).encode())
+        except BaseException:
+            self._store.settle()  # whoever gets the batch next finds them
+            raise
+
+    def _read_ahead(self) -> None:
+        """Reads the manifests that are likely to be claimed next; without them, all goes on."""
+        try:
+            upcoming = self._pool.queue.upcoming(self._pool.settings.pool, AHEAD)
+            self._manifests = {
+                one: data for one, data in list(self._manifests.items()) if one in upcoming
+            }
+            for job, name in upcoming:
+                if (job, name) not in self._manifests:
+                    self._manifests[job, name] = self._pool.folder(job).get(name)
+        except (UserError, OSError) as error:
+            log.warning("reading ahead: %s", error)
 
     def _way(self, manifest: Manifest, voice: str, folder: Folder) -> Way:
         """How a voice speaks; kept for the next batch."""
@@ -168,7 +226,7 @@ class Worker:
         queue, limit = self._pool.queue, self._pool.settings.hang_seconds
         last = time.monotonic()
         while not self._over.is_set():
-            claim, now = self._claim, time.monotonic()
+            claim, finishing, now = self._speaking, self._finishing, time.monotonic()
             if claim and now - self._moved > limit:
                 log.error("no line was done for %.0f s: this worker hangs and ends", limit)
                 os._exit(HUNG)
@@ -179,6 +237,8 @@ class Worker:
             try:
                 if claim:
                     queue.renew(claim, LEASE_SECONDS)
+                if finishing:
+                    queue.renew(finishing[0], LEASE_SECONDS)
                 queue.beat(self.owner, self._facts | {"busy": claim is not None})
                 last = time.monotonic()
             except UserError as error:

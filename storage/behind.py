@@ -1,6 +1,6 @@
 """An object store that stores while its user goes on: a GPU need not wait for the network."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
 
@@ -12,7 +12,7 @@ MOST_WAITING = 16  # objects in memory; with more, `put` waits
 
 class StoreBehind(ObjectStore):
     """As ObjectStore, but `put` returns before the bytes are safe: `settle` returns when they are.
-    For one user at a time; reading settles first."""
+    For one user at a time; reading settles first, but for what was handed over."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -30,10 +30,19 @@ class StoreBehind(ObjectStore):
 
     def settle(self) -> None:
         """Returns when everything is stored; raises what went wrong, the first of it."""
+        self.handed_over()()
+
+    def handed_over(self) -> Callable[[], None]:
+        """What settles all that was put so far, and may be called by another thread meanwhile;
+        `settle` no longer knows of it."""
         going, self._going = self._going, []
-        errors = [error for one in going if (error := one.exception())]
-        if errors:
-            raise errors[0]
+
+        def settle() -> None:
+            errors = [error for one in going if (error := one.exception())]
+            if errors:
+                raise errors[0]
+
+        return settle
 
     def get(self, key: str) -> bytes | None:
         self.settle()

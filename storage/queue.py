@@ -21,20 +21,25 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar, get_args
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import dict_row
+from psycopg.rows import Row, dict_row
 
 from configs.errors import UsageError, UserError
 
 JobKind = Literal["audiobook", "dub"]
 JobState = Literal["waiting", "running", "paused", "finished", "failed", "cancelled"]
 STATES: Final[tuple[JobState, ...]] = get_args(JobState)
+ENDED: Final[tuple[JobState, ...]] = ("finished", "failed", "cancelled")
 
 HIGH, NORMAL, LOW = 1, 2, 3
 MAX_ATTEMPTS = 3
 FIRST_PAUSE = 0.1  # seconds; doubled up to LONGEST_PAUSE
 LONGEST_PAUSE = 5.0
 PATIENCE_SECONDS = 180.0  # PostgreSQL's restart takes less, a broken disk takes longer
+STATEMENT_SECONDS = 30.0  # in which the server gives a statement up
+ANSWER_SECONDS = 40.0  # in which it answers, or it is stopped or gone
+CONNECT_SECONDS = 10
 FORGET_WORKER_SECONDS = 24 * 3600.0
 
 # What `set_state` may do. A job begins to run by `claim_job` alone.
@@ -95,6 +100,15 @@ JOB_COLUMNS = """
     coalesce(extract(epoch FROM started), 0)::float8 AS started,
     coalesce(extract(epoch FROM finished), 0)::float8 AS finished
 """
+
+# What a server says that knows us not; in English, which servers in containers speak. In another
+# language it is found after some tries.
+_REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+)
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +192,13 @@ class WorkerSeen:
     owner: str
     facts: dict[str, Any]
     seen: float
+
+
+class _Connection(psycopg.Connection[Row]):
+    """One that does not wait for ever for a server that has stopped, but lives."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        return super().wait(gen, interval, timeout or ANSWER_SECONDS)
 
 
 class Queue:
@@ -276,10 +297,10 @@ class Queue:
                         "id": id,
                         "state": state,
                         "error": error,
-                        "ended": state in ("finished", "failed", "cancelled"),
+                        "ended": state in ENDED,
                     },
                 )
-                if state == "waiting" and row["state"] in ("finished", "failed", "cancelled"):
+                if state == "waiting" and row["state"] in ENDED:
                     connection.execute(
                         """UPDATE voxloom.batch SET state = 'open', tries = 0, reason = ''
                            WHERE job = %s AND state IN ('open', 'quarantined')""",
@@ -288,6 +309,16 @@ class Queue:
                 return True
 
         return self._patiently(change)
+
+    def remove_job(self, id: str) -> bool:
+        """Forgets a job that has ended, with its batches; False if it has not, or is not there."""
+        rows = self._run(
+            """DELETE FROM voxloom.job WHERE id = %(id)s
+                   AND state = ANY(%(ended)s) RETURNING id""",
+            id=id,
+            ended=list(ENDED),
+        )
+        return bool(rows)
 
     def claim_job(
         self, owner: str, pool: str, lease_seconds: float, id: str | None = None
@@ -369,6 +400,22 @@ class Queue:
             max_attempts=max_attempts,
         )
         return Claim(**rows[0] | {"keys": tuple(rows[0]["keys"])}) if rows else None
+
+    def upcoming(self, pool: str, number: int) -> list[tuple[str, str]]:
+        """The jobs and manifests of the batches that are claimed next, if nobody dies."""
+        rows = self._run(
+            """SELECT batch.job, batch.manifest
+               FROM voxloom.batch JOIN voxloom.job ON job.id = batch.job
+               WHERE batch.state = 'open' AND batch.lease_until IS NULL
+                   AND job.pool = %(pool)s
+                   AND (job.state = 'running'
+                       OR (job.state = 'waiting' AND job.not_before <= now()))
+               ORDER BY job.priority, job.created, job.id, batch.place, batch.number
+               LIMIT %(number)s""",
+            pool=pool,
+            number=number,
+        )
+        return [(row["job"], row["manifest"]) for row in rows]
 
     def renew(self, claim: Claim, lease_seconds: float) -> bool:
         """Whether the batch is still this claim's; if so, for that long from now on."""
@@ -506,6 +553,10 @@ class Queue:
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 with self._lock:
                     self._drop()
+                if refusal := _refusal(error):
+                    raise UserError(
+                        f"The queue {self.name} can't be used ({refusal}); is VOXLOOM_QUEUE right?"
+                    ) from error
                 if time.monotonic() + pause > deadline:
                     raise UserError(
                         f"The queue {self.name} can't be reached for {self._patience:.0f} "
@@ -522,15 +573,15 @@ class Queue:
 
     def _connected(self) -> psycopg.Connection[dict[str, Any]]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
+            self._connection = _Connection.connect(
                 self._url,
                 autocommit=True,
                 row_factory=dict_row,
-                connect_timeout=10,
+                connect_timeout=CONNECT_SECONDS,
                 application_name="voxloom",
                 # A server that vanished without a word is noticed.
                 tcp_user_timeout=30_000,
-                options="-c statement_timeout=60s",
+                options=f"-c statement_timeout={STATEMENT_SECONDS:.0f}s",
             )
         return self._connection
 
@@ -568,6 +619,15 @@ def _settle(
             },
         )
     return Exhausted(row["job"], row["number"], tuple(keys), reason, quarantined=alone)
+
+
+def _refusal(error: psycopg.Error) -> str:
+    """What a server that lives says against us; "" for what another try may mend."""
+    # The library knows no code for what is said before there is a connection.
+    said = str(error)
+    if any(each in said for each in _REFUSALS):
+        return said.rpartition("FATAL:")[2].strip().split("\n", 1)[0]
+    return ""
 
 
 def _first_line(error: Exception) -> str:

@@ -72,14 +72,30 @@ class Postgres:
     def kill(self) -> None:
         """SIGKILL: what is in nobody's write-ahead log is lost."""
         assert self._process is not None
-        pid = self._process.pid
         # They notice that their parent is gone, but may answer once more before.
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        backends = children.read_text().split() if children.exists() else []
+        backends = self._backends()
         _kill(self._process)
         for backend in backends:
             with suppress(ProcessLookupError):
-                os.kill(int(backend), signal.SIGKILL)
+                os.kill(backend, signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """A signal to the server and all its processes."""
+        assert self._process is not None
+        for pid in (self._process.pid, *self._backends()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def locked(self, password: str) -> str:
+        """The URL of a user who needs that password, with it."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            (hba,) = connection.execute("SHOW hba_file").fetchone() or ("",)
+            rule = "host all locked all scram-sha-256\n"
+            Path(hba).write_text(rule + Path(hba).read_text())
+            connection.execute("CREATE ROLE locked SUPERUSER LOGIN")
+            connection.execute(f"ALTER ROLE locked PASSWORD '{password}'")
+            connection.execute("SELECT pg_reload_conf()")
+        return self.url().replace("voxloom@", f"locked:{password}@")
 
     def empty(self) -> str:
         """The URL of the database, without the queue that the last test left."""
@@ -97,6 +113,12 @@ class Postgres:
         self.kill()
         time.sleep(0.2)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _backends(self) -> list[int]:
+        assert self._process is not None
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        return [int(one) for one in children.read_text().split()] if children.exists() else []
 
     def _answers(self) -> bool:
         try:

@@ -23,6 +23,7 @@ from model.speaking import Hearing, Prompt, Rendering, Request, Sample, Semantic
 
 PRETRAINED = Path(__file__).parent
 DEFAULT_SAMPLING = Sampling()
+SLOTS = 1
 TOKENS_PER_SECOND = 25
 PHONES_PER_SECOND = 13.0
 
@@ -36,7 +37,13 @@ class Engine:
     content_hash = hashlib.sha256(b"fake engine 1").hexdigest()
 
     @classmethod
-    def load(cls, directory: Path | None = None, threads: int | None = None) -> "Engine":
+    def load(
+        cls,
+        directory: Path | None = None,
+        threads: int | None = None,
+        precision: str | None = None,
+        slots: int = SLOTS,
+    ) -> "Engine":
         time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", "0")))
         return cls()
 

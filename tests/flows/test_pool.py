@@ -19,6 +19,7 @@ import psycopg
 from pydantic import SecretStr
 from rich.console import Console
 
+from configs.errors import UserError
 from configs.presets import load_dub_presets, load_presets
 from configs.settings import Settings
 from flows import work as flows_work
@@ -29,8 +30,9 @@ from flows.jobs import Pool, open_pool, read_state, submit
 from flows.orders import Order
 from flows.progress import RunProgress
 from flows.work import Work, plan_book
-from flows.worker import UnfitError, Worker
+from flows.worker import AHEAD, UnfitError, Worker
 from model.engine import Engine
+from storage.folder import Folder
 from storage.objects import ObjectStore
 from tasks.voices import AskedVoice
 from tests.flows.test_dub import srt
@@ -192,6 +194,105 @@ def test_what_the_engine_refuses_is_told_and_asked_again(pool, order):
     assert not [one for one in report(pool, job.id)["incomplete_takes"] if "hard" in one["reason"]]
 
 
+@pytest.fixture
+def quick(pool, order, monkeypatch) -> Order:
+    """A chapter in batches of two lines, each spoken once."""
+    monkeypatch.setattr("tasks.render.ATTEMPTS", 1)  # the tiny model's noise is always suspect
+    pool.settings = pool.settings.model_copy(update={"batch_size": 2})
+    return replace(order, chapters="1")
+
+
+@contextmanager
+def planned(pool: Pool, job_id: str):
+    """The job is run in a thread, whose batches are in the queue; it ends in the block."""
+    runner = threading.Thread(target=run, args=(pool, job_id), daemon=True)
+    runner.start()
+    deadline = time.monotonic() + 600
+    while not pool.queue.open_keys(job_id) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    yield runner
+    runner.join(600)
+    assert not runner.is_alive()
+
+
+def test_no_batch_is_done_before_its_takes_are_stored_while_the_next_is_spoken(
+    pool, quick, monkeypatch
+):
+    opened, held = threading.Event(), []
+    write = ObjectStore._write
+
+    def slow(self, path, raw):
+        held.append(path)
+        if path == held[0]:
+            opened.wait(600)
+        write(self, path, raw)
+
+    monkeypatch.setattr(ObjectStore, "_write", slow)
+    job = submit(pool, quick, 2)
+    with planned(pool, job.id) as runner, working(pool) as worker:
+        deadline = time.monotonic() + 300
+        while worker._facts["lines"] < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        counts = pool.queue.counts(job.id)
+        first, second = worker._finishing[0], worker._speaking
+        assert (first.number + 1, counts.done) == (second.number, 0)
+        assert pool.queue.renew(first, 60.0) and pool.queue.renew(second, 60.0)
+        opened.set()
+        runner.join(600)
+    assert pool.queue.job(job.id).state == "finished"
+
+
+def test_what_can_not_be_stored_behind_is_given_back(pool, quick, monkeypatch):
+    monkeypatch.setattr("flows.worker.TROUBLE_SECONDS", 0.1)
+    broken = []
+    write = ObjectStore._write
+
+    def breaks(self, path, raw):
+        if not broken:
+            broken.append(path)
+            raise UserError("the store is away")
+        write(self, path, raw)
+
+    monkeypatch.setattr(ObjectStore, "_write", breaks)
+    job = submit(pool, quick, 2)
+    with working(pool):
+        assert run(pool, job.id)[0] == "finished"
+    counts = pool.queue.counts(job.id)
+    assert broken and counts.done == counts.total
+    assert (
+        ObjectStore(pool.settings.store_url).missing(
+            json.loads(pool.folder(job.id).get("takes.json"))
+        )
+        == []
+    )
+
+
+def test_manifests_are_read_before_they_are_claimed(pool, quick, monkeypatch):
+    job = submit(pool, quick, 2)
+    worker = Worker(pool)
+    get, read = Folder.get, []
+
+    def noted(self, name):
+        if name.startswith("batches/"):
+            read.append(name)
+        return get(self, name)
+
+    with planned(pool, job.id) as runner:
+        monkeypatch.setattr(Folder, "get", noted)
+        worker._read_ahead()
+        assert len(read) == min(AHEAD, pool.queue.counts(job.id).total) > 1
+        worker._read_ahead()
+        done = pool.queue.claim("me", "gpus", 60.0)
+        worker._speak(done)
+        worker._store.settle()
+        assert done.manifest == read[0] and len(set(read)) == len(read)
+        assert pool.queue.complete(done)
+        monkeypatch.setattr(Folder, "get", get)
+        with working(pool):
+            runner.join(600)
+    assert pool.queue.job(job.id).state == "finished"
+
+
 def test_takes_that_vanish_are_made_again(pool, order, monkeypatch):
     job = submit(pool, order, 2)
     store = ObjectStore(pool.settings.store_url)
@@ -232,6 +333,7 @@ def test_a_book_that_cannot_be_read_fails_with_a_sentence(pool, order, tmp_path)
     assert run(pool, job.id)[0] == "failed"
     assert "broken.epub" in pool.queue.job(job.id).error
     assert read_state(pool.folder(job.id))[0] == "failed"
+    assert not (pool.settings.home / "jobs" / job.id).exists()
 
 
 def test_trouble_is_tried_again_some_times(pool, order, monkeypatch):

@@ -78,6 +78,17 @@ def test_what_could_not_be_stored_is_said_once(tmp_path, monkeypatch):
     assert store.missing(KEYS) == KEYS[1:]
 
 
+def test_what_was_handed_over_is_settled_by_another(tmp_path, gate):
+    store = StoreBehind(str(tmp_path))
+    store.put(KEYS[0], b"x")
+    settle = store.handed_over()
+    store.settle()  # knows nothing of it
+    assert ObjectStore(str(tmp_path)).missing(KEYS[:1]) == KEYS[:1]
+    gate.set()
+    settle()
+    assert ObjectStore(str(tmp_path)).missing(KEYS[:1]) == []
+
+
 def test_no_key_is_refused_at_once(tmp_path):
     with pytest.raises(ValueError, match="not a content key"):
         StoreBehind(str(tmp_path)).put("../x", b"")

@@ -100,6 +100,22 @@ def test_jobs_run_by_priority_then_age_and_not_before_their_time(queue):
     assert queue.claim_job("me", "cpus", LEASE).id == "elsewhere"
 
 
+def test_upcoming_batches_are_those_that_are_claimed_next(queue):
+    queue.add_job(Job("low", "dub", "", priority=LOW))
+    started(queue, "a")
+    queue.add_job(Job("waits", "dub", "", priority=HIGH))
+    queue.add_job(Job("tonight", "dub", "", priority=HIGH, not_before=time.time() + 3600))
+    for id in ("low", "a", "waits", "tonight"):
+        queue.add_batches(id, batches(2))
+    assert queue.upcoming("cpus", 9) == []
+    for left in (6, 5, 4, 3, 2, 1):
+        upcoming = queue.upcoming("gpus", 9)
+        assert len(upcoming) == left and queue.upcoming("gpus", 1) == upcoming[:1]
+        claim = queue.claim("me", "gpus", LEASE)
+        assert (claim.job, claim.manifest) == upcoming[0]
+    assert queue.upcoming("gpus", 9) == []
+
+
 def test_a_job_whose_runner_died_is_run_by_another_who_alone_may_end_it(queue):
     queue.add_job(Job("a", "audiobook", "A"))
     dead = queue.claim_job("first", "gpus", LEASE)
@@ -346,6 +362,62 @@ def test_an_outage_that_lasts_is_an_error(queue, postgres):
     finally:
         postgres.start()
     assert queue.jobs() == []
+
+
+@pytest.fixture
+def stopped(postgres, monkeypatch):
+    """Stops the server for so many seconds; it takes connections, but does not answer."""
+    monkeypatch.setattr("storage.queue.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("storage.queue.CONNECT_SECONDS", 2)  # the library takes no less
+    timers = []
+
+    def stop(seconds: float) -> None:
+        postgres.signal(signal.SIGSTOP)
+        timers.append(threading.Timer(seconds, postgres.signal, (signal.SIGCONT,)))
+        timers[-1].start()
+
+    yield stop
+    for timer in timers:
+        timer.join()
+
+
+def test_a_server_that_hangs_is_waited_for(queue, stopped):
+    started(queue, "a")
+    queue.add_batches("a", batches(3))
+    claim = queue.claim("w", "gpus", LEASE)
+    begun = time.monotonic()
+    stopped(1.5)
+    assert queue.complete(claim)
+    assert time.monotonic() - begun > 1.4
+    assert queue.counts("a").done == 1
+
+
+def test_a_server_that_hangs_for_long_is_an_error(queue, stopped):
+    started(queue, "a")
+    queue._patience = 1.0
+    begun = time.monotonic()
+    stopped(7.0)
+    with pytest.raises(UserError, match="can't be reached"):
+        queue.set_state("a", "paused")  # in a transaction
+    with pytest.raises(UserError, match="can't be reached"):
+        queue.jobs()
+    assert time.monotonic() - begun < 7.0
+
+
+def test_a_wrong_password_and_a_missing_database_are_told_at_once(postgres):
+    right = postgres.locked("right")
+    assert psycopg.connect(right).close() is None
+    begun = time.monotonic()
+    for url, told in (
+        (right.replace(":right@", ":wrong@"), "password authentication failed"),
+        (right.replace(":right@", "@"), "no password"),
+        (postgres.url("nowhere"), 'database "nowhere" does not exist'),
+        (postgres.url().replace("voxloom@", "nobody@"), 'role "nobody" does not exist'),
+    ):
+        with pytest.raises(UserError, match=told) as error:
+            Queue(url).migrate()
+        assert "VOXLOOM_QUEUE" in str(error.value) and "wrong" not in str(error.value)
+    assert time.monotonic() - begun < 60
 
 
 WORKER = """
