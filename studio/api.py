@@ -305,10 +305,14 @@ def take_audio(here: Here, id: str, place: str, seed: int) -> Response:
 
 @router.put("/jobs/{id}/lines/{place}/take")
 def choose_take(here: Here, id: str, place: str, choice: TakeChoice) -> Job:
-    """Has a line heard in one of its takes from the next rebuild on."""
-    if here.listen.choose_take(_made(here, id), place, choice.seed):
-        return here.jobs.changed(id)
-    return here.jobs.show(id)
+    """Has a line heard in one of its takes from the next rebuild on. A dub's line (in chapter 1) is
+    made from that seed then."""
+    job = here.jobs.show(id)
+    if job.kind == "dub":
+        changed = mend.choose_reading(_out(here, id), job.order.seed, place, choice.seed)
+    else:
+        changed = here.listen.choose_take(_made(here, id), place, choice.seed)
+    return here.jobs.changed(id) if changed else job
 
 
 @router.patch("/jobs/{id}/lines/{place}")
@@ -365,7 +369,8 @@ def set_cast(here: Here, id: str, members: list[CastMember]) -> Job:
 @router.get("/jobs/{id}/dub")
 def dub(here: Here, id: str) -> DubListening:
     """A dub's timeline: cues against speech."""
-    found = downloads.dub_listening(_out(here, id), here.jobs.show(id).title, _url(id))
+    job = here.jobs.show(id)
+    found = downloads.dub_listening(_out(here, id), job.title, _url(id), job.order.seed)
     if found is None:
         raise HTTPException(409, "Nothing of this can be heard yet.")
     return found

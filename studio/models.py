@@ -343,7 +343,10 @@ class Download(BaseModel):
 
 
 class DubCue(BaseModel):
-    """A subtitle and where its speech is heard; times in seconds from the beginning."""
+    """A subtitle and where its speech is heard; times in seconds from the beginning.
+
+    `place` is the line that is spoken for it ("" where there is none), which may go over several
+    subtitles; it was made from the seed `made`, and is from `seed` after the next rebuild."""
 
     number: int
     text: str
@@ -354,6 +357,9 @@ class DubCue(BaseModel):
     heard_end: float | None
     rate: float | None
     problem: str
+    place: Place | Literal[""]
+    made: int
+    seed: int
 
 
 class DubListening(BaseModel):
@@ -365,6 +371,7 @@ class DubListening(BaseModel):
     language: str
     seconds: float
     verdict: str
+    seed: int = Field(description="of the order: that of a line's first take")
     cues: list[DubCue]
     audio: str
     video: str

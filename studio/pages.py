@@ -122,6 +122,7 @@ def listen(here: Here, request: Request, id: str, chapter: int | None = None) ->
     values: dict[str, Any] = {"job": job, "others": others, "cast": api.cast(here, id)}
     if job.kind == "dub":
         names = [voice.name for voice in api.voices(here)]
+        values["lexicon"] = api.lexicon(here, id)
         return _page(request, "dub.html", dub=api.dub(here, id), names=names, **values)
     values["book"] = book = api.listen(here, id)
     numbers = [one.number for one in book.chapters if one.audio]

@@ -1,6 +1,6 @@
 // The player of a dub: the sound leads, and picture, timeline and subtitles follow it.
 
-import { busy, call, clock, part, say, texts, watchJobs } from "/static/studio.js";
+import { busy, call, clock, fill, part, say, texts, watchJobs } from "/static/studio.js";
 
 const find = (id) => document.getElementById(id);
 const job = find("dub").dataset.job;
@@ -102,14 +102,62 @@ if (video) {
 }
 show();
 
+// mending: a line is made again from another seed, a word said otherwise, a speaker given a voice
+
+const firstSeed = Number(find("dub").dataset.first);
+
+/** Says of a subtitle's line which of its takes is heard, if that is not the first one. */
+function mark(row) {
+  const [made, seed] = [Number(row.dataset.made), Number(row.dataset.seed)];
+  const [badge, first] = [row.querySelector("[data-take]"), row.querySelector("[data-first]")];
+  if (!badge) return;
+  const text = seed === made ? texts.listen.take : texts.listen.waits;
+  badge.textContent = fill(text, { number: seed - firstSeed + 1 });
+  badge.hidden = seed === made && seed === firstSeed;
+  first.hidden = seed === firstSeed;
+}
+
+for (const { element } of rows) mark(element);
+
+async function make(row, seed) {
+  const { place } = row.dataset;
+  await call("PUT", `/api/jobs/${job}/lines/${place}/take`, { seed });
+  for (const { element } of rows) {
+    if (element.dataset.place !== place) continue;
+    element.dataset.seed = seed;
+    mark(element);
+  }
+  say(texts.listen.saved_dub);
+}
+
+async function change(method, path, body) {
+  await call(method, `/api/jobs/${job}/${path}`, body);
+  if (path.startsWith("lexicon")) window.htmx.trigger(document.body, "lexicon-changed");
+  say(texts.listen.saved_dub);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  const row = button?.closest("[data-place]");
+  if (!button) return;
+  if ("again" in button.dataset) busy(button, () => make(row, Number(row.dataset.seed) + 1));
+  if ("first" in button.dataset) busy(button, () => make(row, firstSeed));
+  const word = button.dataset.forget;
+  if (word) busy(button, () => change("POST", "lexicon/remove", { word }));
+});
+
 document.addEventListener("submit", (event) => {
-  const form = event.target.closest('[data-edit="cast"]');
+  const form = event.target.closest("[data-edit]");
   if (!form) return;
   event.preventDefault();
+  const given = [...new FormData(form)];
   busy(form.querySelector('[type="submit"]'), async () => {
-    const members = [...new FormData(form)].map(([speaker, voice]) => ({ speaker, voice }));
-    await call("PUT", `/api/jobs/${job}/cast`, members);
-    say(texts.listen.saved);
+    if (form.dataset.edit === "cast") {
+      await change("PUT", "cast", given.map(([speaker, voice]) => ({ speaker, voice })));
+    } else {
+      await change("PUT", "lexicon", Object.fromEntries(given));
+      form.reset();
+    }
   });
 });
 

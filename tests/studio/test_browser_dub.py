@@ -108,6 +108,24 @@ def test_a_film_is_dubbed_heard_and_taken_away(
     assert serious(page) == []
     phone(browser, server, page.url)
 
+    # Mend: a line is made again, a word gets a pronunciation.
+    row = page.locator("#cues li").nth(1)
+    row.get_by_role("button", name="Make it again").click()
+    expect(row).to_contain_text("take 2, not in the dub yet")
+    page.get_by_role("textbox", name="Word").fill("tea")
+    page.get_by_role("textbox", name="Say it like").fill("tee")
+    page.get_by_role("button", name="Remember").click()
+    expect(page.locator("#lexicon")).to_contain_text("tee")
+    expect(page.locator("#changes")).to_contain_text("2 changes")
+    assert serious(page) == []
+    if server.built_in:  # a run takes seconds
+        page.get_by_role("button", name="Put into the dub").click()
+        expect(page.locator("#changes")).to_contain_text("Bringing the changes in")
+        expect(page.locator("#changes")).to_be_hidden(timeout=600_000)
+        expect(row).to_contain_text("Take 2")
+        row.get_by_role("button", name="Take the first one again").click()
+        expect(page.locator("#changes")).to_contain_text("1 change")
+
     page.get_by_role("main").get_by_role("link", name="Take away").click()
     with page.expect_download() as wait:
         page.get_by_role("link", name="Download tea").click()
