@@ -62,11 +62,11 @@ for (const name of ["timeupdate", "seeking", "seeked"]) {
 
 function play(from) {
   audio.currentTime = from;
-  audio.play().catch((error) => say(error.message));
+  audio.play().catch((error) => say(error));
 }
 
 function toggle() {
-  if (audio.paused) audio.play().catch((error) => say(error.message));
+  if (audio.paused) audio.play().catch((error) => say(error));
   else audio.pause();
 }
 
@@ -97,7 +97,7 @@ if (video) {
   if (video.error) gone();
   find("larger").addEventListener("click", () => {
     if (document.fullscreenElement) document.exitFullscreen();
-    else find("screen").requestFullscreen().catch((error) => say(error.message));
+    else find("screen").requestFullscreen().catch((error) => say(error));
   });
 }
 show();

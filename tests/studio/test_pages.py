@@ -155,7 +155,9 @@ def lines(draw: st.DrawFn) -> list[ListenLine]:
 def test_a_chapter_shows_its_text_and_nothing_else(given_lines: list[ListenLine]) -> None:
     chapter = ChapterText(number=1, title=HOSTILE, lines=given_lines)
     template = pages.environment.get_template("parts/chapter.html")
-    html = template.render(text=chapter, blocks=pages.blocks_of(chapter), t=texts("en"))
+    html = template.render(
+        text=chapter, blocks=pages.blocks_of(chapter), t=texts("en"), language="en"
+    )
     assert active(html) == []
     tree = lxml.html.fromstring(f"<div>{html}</div>")
     sentences = tree.find_class("sentence")
