@@ -9,6 +9,7 @@ that kind of file), 422 (no such request).
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import quote
@@ -57,6 +58,7 @@ from tasks.matter import AS_USUAL, Reading, reading_of
 from tasks.voices import AskedVoice, register_voice
 
 KEEP_ALIVE_SECONDS = 15.0
+CONSENT = "Confirmed in Studio on {}: it is the user's own voice, or the person has agreed."
 _KEPT_LONG = "private, max-age=86400"
 # May be opened in the page; all else is only downloaded.
 _PLAYED = {
@@ -147,7 +149,9 @@ def add_voice(here: Here, voice: NewVoice) -> Voice:
     """Registers a voice."""
     with here.uploads.told(voice.upload):
         path = here.uploads.path(voice.upload, "voice")
-        return _voice(register_voice(voice.name, path, here.library, voice.transcript.strip()))
+        consent = CONSENT.format(date.today().isoformat())
+        said = voice.transcript.strip()
+        return _voice(register_voice(voice.name, path, here.library, said, consent))
 
 
 @router.get("/voices/{name}/audio", response_class=FileResponse)
@@ -496,5 +500,6 @@ def _voice(voice: StoredVoice) -> Voice:
         added=voice.added,
         transcript=voice.transcript,
         tuned=bool(voice.clone and voice.clone.tuning),
+        consent=voice.consent or (voice.clone.consent if voice.clone else ""),
         audio=f"/api/voices/{quote(voice.name, safe='')}/audio",
     )

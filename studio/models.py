@@ -98,11 +98,13 @@ class Voice(BaseModel):
     added: str = Field(description="ISO 8601")
     transcript: str
     tuned: bool
+    consent: str = Field(description='that the voice may be used, as it was said; "" unknown')
     audio: str = Field(description="URL of the sample")
 
 
 class NewVoice(Asked):
-    """Registers an uploaded sample under a name. `consent`: the voice may be used."""
+    """Registers an uploaded sample under a name. `consent`: the voice is the user's own, or the
+    person has agreed; that is kept with the voice."""
 
     name: str = Field(min_length=1, max_length=64)
     upload: Identifier

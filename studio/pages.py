@@ -128,6 +128,8 @@ def listen(here: Here, request: Request, id: str, chapter: int | None = None) ->
         values["lexicon"] = api.lexicon(here, id)
         return _page(request, "dub.html", dub=api.dub(here, id), names=names, **values)
     values["book"] = book = api.listen(here, id)
+    if not job.order.model:
+        here.speaking.warm()  # for the takes of the first sentence that is chosen
     numbers = [one.number for one in book.chapters if one.audio]
     if not numbers:  # what was made before is made again, from its first line
         return RedirectResponse("/watch", 303)
