@@ -1,8 +1,9 @@
-"""Takes the pictures of docs/studio.md: the four pages by day, by night and on a phone.
+"""Takes the pictures of docs/studio.md: the pages by day, by night and on a phone.
 
     python demo/studio_pictures.py http://localhost:8643 --out docs/studio
 
-Studio must run there, with one finished book, and with one that is being made.
+Studio must run there, with a registered voice, a finished book and a finished dub, and with a book
+that is being made.
 """
 
 import argparse
@@ -34,8 +35,14 @@ def watch(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
+def finished(page: Page, kind: str) -> str:
+    """The id of the book or the dub that was finished last."""
+    jobs = [one for one in page.request.get("/api/jobs").json() if one["kind"] == kind]
+    return str(max(jobs, key=lambda job: job["finished"] or 0)["id"])
+
+
 def listen(page: Page) -> None:
-    page.goto("/listen")
+    page.goto(f"/listen/{finished(page, 'book')}")
     sentence = page.locator(".sentence").nth(3)
     sentence.click()
     page.locator(".takes").wait_for(timeout=120_000)
@@ -47,8 +54,18 @@ def listen(page: Page) -> None:
     page.locator(".sentence .now").first.wait_for()
 
 
+def dub(page: Page) -> None:
+    page.goto(f"/listen/{finished(page, 'dub')}")
+    page.evaluate("audio.muted = true")
+    page.locator("[data-seek]").nth(2).click()
+    page.locator("#cues li.now").wait_for()
+    page.wait_for_timeout(1500)
+    page.evaluate("audio.pause(); scrollTo(0, 0)")
+    page.wait_for_timeout(500)
+
+
 def take(page: Page) -> None:
-    page.goto("/take")
+    page.goto(f"/take/{finished(page, 'book')}")
 
 
 def main() -> None:
@@ -61,7 +78,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         for look, settings in LOOKS.items():
             context = browser.new_context(base_url=asked.address, locale=asked.language, **settings)
-            for show in (watch, make, listen, take):
+            for show in (watch, make, listen, dub, take):
                 page = context.new_page()
                 show(page)
                 page.screenshot(path=asked.out / f"{show.__name__}-{look}.png")

@@ -207,6 +207,12 @@ def voices_add(
         str | None,
         typer.Option("--transcript", metavar="TEXT|FILE", help="What the sample says."),
     ] = None,
+    consent: Annotated[
+        str,
+        typer.Option(
+            "--consent", metavar="TEXT", help="That the speaker agreed; it is kept with the voice."
+        ),
+    ] = "",
     debug: DebugOption = False,
 ) -> None:
     """Register a voice under a name."""
@@ -215,7 +221,7 @@ def voices_add(
     from tasks.voices import read_transcript, register_voice
 
     said = "" if transcript is None else read_transcript(transcript)
-    voice = register_voice(name, sample, Library(settings.voices), said)
+    voice = register_voice(name, sample, Library(settings.voices), said, consent.strip())
     typer.echo(f"{voice.name}: {voice.seconds:.1f} s at {voice.sample_rate} Hz")
 
 
@@ -257,6 +263,8 @@ def voices_show(
     typer.echo(f"from      {voice.source}")
     typer.echo(f"added     {voice.added}")
     typer.echo(f"says      {voice.transcript or 'not written down'}")
+    if voice.consent:
+        typer.echo(f"consent   {voice.consent}")
     typer.echo(f"sha256    {voice.sample_hash}")
     if voice.clone:
         typer.echo(f"content   {voice.content_hash}")

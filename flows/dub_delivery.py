@@ -223,10 +223,12 @@ def _report(
             "line": number,
             "speaker": line.line.speaker,
             "text": line.line.utterance.text,
+            "cues": list(dict.fromkeys(part.cue for part in line.line.parts)),
             "key": line.key,
             "candidate": line.candidate,
             "speed": line.speed,
             "problem": line.problem,
+            "redone": line.redone,
             "pieces": [asdict(place) for place in places.get(number, ())],
         }
         for number, line in enumerate(lines)

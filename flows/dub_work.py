@@ -15,6 +15,7 @@ import numpy as np
 from configs.errors import UsageError, UserError
 from configs.presets import DubMode, DubPresets
 from configs.settings import Settings
+from flows.dub_orders import dub_record
 from flows.progress import RunProgress
 from flows.script import find_speaker
 from flows.work import FEWEST_MEASURED, LANGUAGE, remember_speed
@@ -43,7 +44,8 @@ from tasks.engines import BUILT_IN, ChosenModel, check_language
 from tasks.lexicon import find_lexicon
 from tasks.manifest import Part
 from tasks.read_subtitles import read_subtitles
-from tasks.render import Way, find_way
+from tasks.redone import dub_names, load_redone
+from tasks.render import Way, find_way, varied
 from tasks.report import Run as RunReport
 from tasks.split_back import split_take
 from tasks.stretch import fitted_piece
@@ -52,6 +54,7 @@ from tasks.takes import Take, decode_take
 from tasks.voices import AskedVoice, Voice, find_voices
 
 if TYPE_CHECKING:
+    from model.sampling import Sampling
     from model.speaking import VoiceEngine
 
 CAST_FILE = "cast.yaml"
@@ -108,7 +111,8 @@ class DubPlan:
 @dataclass(frozen=True)
 class SpokenLine:
     """A line with what the report says of it: the key of its take ("" where the engine could not
-    speak it), which candidate it is and how fast, the gate's verdict, and what is wrong."""
+    speak it), which candidate it is and how fast, the gate's verdict, what is wrong, and the seed
+    that it was made again from, if it was."""
 
     line: DubLine
     key: str
@@ -116,6 +120,7 @@ class SpokenLine:
     speed: float
     verdict: str
     problem: str
+    redone: int | None
 
 
 def plan_dubbing(order: DubOrder, progress: RunProgress) -> DubPlan:
@@ -193,7 +198,13 @@ class DubWork:
         self.sample_rate = engine.sample_rate
         self._cues = {cue.index: cue for cue in plan.subtitles.cues}
         self._rooms = cue_rooms(plan.subtitles.cues, order.mode, plan.samples)
-        self._lines = [self._fitted_line(line) for line in plan.lines]
+        chosen = {(one.line, one.occurrence): one.seed for one in load_redone(order.out)}
+        names = dub_names((line.speaker, line.utterance.text) for line in plan.lines)
+        self._redone = [chosen.get(name) for name in names]
+        self._lines = [
+            self._fitted_line(line, seed)
+            for line, seed in zip(plan.lines, self._redone, strict=True)
+        ]
         self._numbers: dict[str, list[int]] = {}  # of the lines that say the same in one voice
         for number, line in enumerate(self._lines):
             self._numbers.setdefault(line.key, []).append(number)
@@ -245,11 +256,15 @@ class DubWork:
 
     def parts(self, keys: Iterable[str]) -> tuple[Part[FittedLine], ...]:
         """What is to be spoken in which voice, for the lines of a batch."""
-        by_voice: dict[str, list[FittedLine]] = {}
+        ways: dict[tuple[str, bool], list[FittedLine]] = {}
         for key in keys:
             for number in self._numbers[key]:
-                by_voice.setdefault(self._voice_of(number), []).append(self._lines[number])
-        return tuple(Part(voice, self._sampling, tuple(lines)) for voice, lines in by_voice.items())
+                way = self._voice_of(number), self._redone[number] is not None
+                ways.setdefault(way, []).append(self._lines[number])
+        return tuple(
+            Part(voice, self._drawing(redone), tuple(lines))
+            for (voice, redone), lines in ways.items()
+        )
 
     def units(self, keys: Iterable[str]) -> int:
         """How much work lines are: their phones."""
@@ -392,20 +407,25 @@ class DubWork:
 
     def _spoken_line(self, number: int) -> SpokenLine:
         line, chosen, take = self.plan.lines[number], self._choice(number), self._take(number)
+        redone = self._redone[number]
         if chosen is None or take is None:
             why = self._failures.get(self._lines[number].key, "the engine says nothing")
-            return SpokenLine(line, "", 0, 1.0, "", f"not spoken, {why}")
+            return SpokenLine(line, "", 0, 1.0, "", f"not spoken, {why}", redone)
         candidate, speed = self._spoken_as(number, take)
-        return SpokenLine(line, chosen.key, candidate, speed, take.verdict, take.problem)
+        return SpokenLine(line, chosen.key, candidate, speed, take.verdict, take.problem, redone)
 
-    def _fitted_line(self, line: DubLine) -> FittedLine:
+    def _drawing(self, redone: bool) -> "Sampling":
+        """The settings of lines; those that were made again need another reading for a seed."""
+        return varied(self._sampling) if redone else self._sampling
+
+    def _fitted_line(self, line: DubLine, redone: int | None) -> FittedLine:
         speaker = self.speakers[line.speaker if line.speaker in self.speakers else DEFAULT_VOICE]
         said = said_line(
             line.utterance,
             speaker.heard.content_hash,
             speaker.engine.content_hash,
-            self._sampling,
-            self.order.seed,
+            self._drawing(redone is not None),
+            self.order.seed if redone is None else redone,
         )
         room = line_room(line.parts, self._cues, self._rooms)
         facts = said.key, said.phones, said.characters, said.language
@@ -442,5 +462,6 @@ class DubWork:
                 state=state,
                 started=self.started,
                 takes=tuple(self.keys()),
+                order=dub_record(self.order),
             )
         )

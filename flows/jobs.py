@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from pydantic import ValidationError
 
 from configs.errors import UsageError, UserError
 from configs.settings import Settings
@@ -218,7 +217,7 @@ def restore(
         if facts["model"]:
             Models(settings.models).path(facts["model"])
         if submission.kind == "dub":
-            return _restored_dub(facts, own, settings, library, home)
+            return _restored_dub(facts, submission.title, own, settings.models, library, home)
         order = read_order(facts, submission.title, own, settings.models)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"The job {submission.title} can't be read ({error!r}).") from error
@@ -304,18 +303,14 @@ def _pack_book(order: "Order") -> tuple[Kind, str, dict[str, Any], dict[str, Pat
 
 
 def _pack_dub(order: "DubOrder") -> tuple[Kind, str, dict[str, Any], dict[str, Path | bytes]]:
+    from flows.dub_orders import dub_record
+
     files: dict[str, Path | bytes] = {}
-    record = {
+    record = dub_record(order) | {
         "subtitles": _carry(order.subtitles, "subtitles", files),
         "video": _carry(order.video, "video", files) if order.video else "",
         "voice": _carry_voice(order.voice, order.settings, files) if order.voice else None,
         "out": OUT,
-        "mode": order.mode,
-        "language": order.language,
-        "candidates": order.candidates,
-        "seed": order.seed,
-        "track": order.track,
-        "presets": order.presets.model_dump(mode="json"),
         "lexicon": _carry_lexicon(order.lexicon, order.settings, files),
         "cast": _carry_cast(order.cast, order.settings, files) if order.cast else "",
         "model": _model_name(order.model, order.settings),
@@ -324,34 +319,12 @@ def _pack_dub(order: "DubOrder") -> tuple[Kind, str, dict[str, Any], dict[str, P
 
 
 def _restored_dub(
-    facts: dict[str, Any], own: Settings, settings: Settings, library: Library, home: Path
+    facts: dict[str, Any], title: str, own: Settings, models: Path, library: Library, home: Path
 ) -> "DubOrder":
-    from configs.presets import DubPresets
-    from flows.dub_work import DubOrder
-    from flows.orders import read_voice
+    from flows.dub_orders import read_dub_order
     from tasks.dub_cast import load_dub_cast
-    from tasks.engines import choose_model
 
-    try:
-        presets = DubPresets.model_validate_json(json.dumps(facts["presets"]))
-    except ValidationError as error:
-        raise UserError(f"The settings of the job can't be read: {error}") from error
-    order = DubOrder(
-        subtitles=Path(facts["subtitles"]),
-        voice=read_voice(facts["voice"]) if facts["voice"] else None,
-        out=Path(facts["out"]),
-        video=Path(facts["video"]) if facts["video"] else None,
-        mode=facts["mode"],
-        language=str(facts["language"]),
-        candidates=int(facts["candidates"]),
-        seed=int(facts["seed"]),
-        presets=presets,
-        settings=own,
-        model=choose_model(facts["model"], settings.models),
-        cast=Path(facts["cast"]) if facts["cast"] else None,
-        track=facts["track"],
-        lexicon=Path(facts["lexicon"]) if facts["lexicon"] else None,
-    )
+    order = read_dub_order(facts, title, own, models)
     if order.cast:
         cast = load_dub_cast(order.cast)
         voices = dict(cast.voices) | ({"": cast.default} if cast.default else {})

@@ -60,15 +60,22 @@ def order_record(order: Order) -> dict[str, Any]:
 
 
 def last_order(given: Path, settings: Settings) -> tuple[Order, Run]:
-    """The order of the youngest run into an output folder, or else of a book; UserError where there
-    is none that can be given again."""
-    path = given.absolute()
+    """The order of the youngest run into an audiobook's folder, or else of a book; UserError where
+    there is none that can be given again."""
+    run = last_run(given, settings)
+    return read_order(run.order, run.title, settings, settings.models), run
+
+
+def last_run(given: Path, settings: Settings) -> Run:
+    """The youngest run into an output folder, or else of a book or a subtitle file, that can be
+    given again: as a dub where its order has subtitles. UserError where there is none."""
+    path = str(given.absolute())
     for run in Runs(settings.runs):
-        if run.order and str(path) in (run.order.get("out"), run.order.get("book")):
-            return read_order(run.order, run.title, settings, settings.models), run
+        if path in (run.order.get(name) for name in ("out", "book", "subtitles")):
+            return run
     raise UserError(
-        f"No audiobook is known that was made into the folder or of the book {given}: make it "
-        "first with voxloom audiobook"
+        f"Nothing is known that was made into the folder or of the file {given}: make it first "
+        "with voxloom audiobook, or voxloom dub"
     )
 
 

@@ -1,4 +1,4 @@
-"""`voxloom redo`: one line of an audiobook is made again, and what holds it."""
+"""`voxloom redo`: one line of an audiobook or a dub is made again, and what holds it."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,9 @@ _PLACE = re.compile(r"(-?\d+):(\d+)")
 def redo(
     made: Annotated[
         Path,
-        typer.Argument(metavar="DIR|BOOK", help="The audiobook's folder, or the book's file."),
+        typer.Argument(
+            metavar="DIR|FILE", help="The audiobook's or dub's folder, or the file it is made of."
+        ),
     ],
     at: Annotated[
         str,
@@ -30,7 +32,9 @@ def redo(
     place: Annotated[
         str,
         typer.Option(
-            "--id", metavar="CHAPTER:UTTERANCE", help="The line by its numbers in the report: 3:14."
+            "--id",
+            metavar="CHAPTER:UTTERANCE",
+            help="The line by its numbers in the report: 3:14; in a dub by its subtitle's: 14.",
         ),
     ] = "",
     seed: Annotated[
@@ -42,32 +46,50 @@ def redo(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when it fails.")] = False,
 ) -> None:
-    """Make one line of an audiobook again, read otherwise.
+    """Make one line of an audiobook or a dub again, read otherwise.
 
-    All that the audiobook was made with is known from its last run. The choice is kept in the file
-    redone.json in its folder, so that it stays when the book is made again; --undo takes it back.
+    All that it was made with is known from its last run. The choice is kept in the file redone.json
+    in its folder, so that it stays when it is made again; --undo takes it back.
 
     [bold]Examples[/]
 
     voxloom redo book/ --at 1:02:33
 
     voxloom redo book/ --id 3:14 --seed 7
+
+    voxloom redo dub/ --id 14
     """
     if bool(at) == bool(place):
         raise UsageError("say which line: either --at TIME or --id CHAPTER:UTTERANCE")
     if undo and seed is not None:
         raise UsageError("--undo goes without --seed")
     seconds = _seconds(at) if at else 0.0
-    numbers = _numbers(place) if place else (0, 0)
     settings = start()
+    from flows.orders import last_run
+
+    run = last_run(made, settings)
+    if "subtitles" in run.order:
+        _redo_dub(run, settings, _subtitle(place) if place else None, seconds, seed, undo)
+    else:
+        _redo_book(run, settings, _numbers(place) if place else None, seconds, seed, undo)
+
+
+def _redo_book(
+    run: "Run",
+    settings: "Settings",
+    place: tuple[int, int] | None,
+    seconds: float,
+    seed: int | None,
+    undo: bool,
+) -> None:
     from flows.audiobook import make_audiobook
-    from flows.orders import last_order
+    from flows.orders import read_order
     from flows.progress import RunProgress
     from flows.script import Script
     from flows.work import engine_of, plan_book, remembered_speed
 
-    order, run = last_order(made, settings)
-    heard = line_at(run, seconds, settings) if at else line_of(run, *numbers)
+    order = read_order(run.order, run.title, settings, settings.models)
+    heard = line_of(run, *place) if place else line_at(run, seconds, settings)
     progress = RunProgress(terminal(), remembered_speed(settings))
     with progress.shown():
         plan = plan_book(order, progress)
@@ -84,6 +106,30 @@ def redo(
         terminal().print(
             f"{done.flawed} utterances may be worth listening to; {done.report} names them."
         )
+
+
+def _redo_dub(
+    run: "Run",
+    settings: "Settings",
+    subtitle: int | None,
+    seconds: float,
+    seed: int | None,
+    undo: bool,
+) -> None:
+    from flows.dub import make_dub
+    from flows.dub_orders import read_dub_order
+    from flows.dub_redo import MadeDub
+    from flows.work import engine_of
+
+    order = read_dub_order(run.order, run.title, settings, settings.models)
+    made = MadeDub(order.out, order.seed)
+    for number in made.lines_at(seconds) if subtitle is None else made.lines_of(subtitle):
+        if not made.choose(number, None if undo else seed, undo) and undo:
+            raise UserError("This line was not made again; there is nothing to undo")
+        terminal().print(f"Line {number + 1}: “{made.lines[number].text}”", markup=False)
+    done = make_dub(order, terminal(), engine_of(order.model))
+    terminal().print(f"[green]{order.out}[/] holds it now")
+    terminal().print(f"{done.verdict} {done.report} says more.")
 
 
 def line_at(run: "Run", seconds: float, settings: "Settings") -> "RunLine":
@@ -118,17 +164,12 @@ def line_of(run: "Run", chapter: int, index: int) -> "RunLine":
 
 def choose(line: "ScriptLine", out: Path, seed: int | None, undo: bool) -> None:
     """Remembers in the output folder that a line is made from another seed, or from none."""
-    from tasks.redone import Redone, load_redone, save_redone
+    from tasks.redone import choose_seed
 
-    choices = load_redone(out)
-    others = [one for one in choices if (one.line, one.occurrence) != (line.name, line.occurrence)]
-    if undo:
-        if len(others) == len(choices):
-            raise UserError("This line was not made again; there is nothing to undo")
-    else:
-        number = line.seed + 1 if seed is None else seed
-        others.append(Redone(line.name, line.occurrence, number, line.utterance.text))
-    save_redone(out, others)
+    number = line.seed + 1 if seed is None else seed
+    text = line.utterance.text
+    if not choose_seed(out, line.name, line.occurrence, text, None if undo else number) and undo:
+        raise UserError("This line was not made again; there is nothing to undo")
 
 
 def _place(run: "Run", chapter: int, index: int) -> "RunLine":
@@ -167,3 +208,9 @@ def _numbers(text: str) -> tuple[int, int]:
     if not match:
         raise UsageError(f"--id {text} is no line; give it like 3:14, as the report numbers them")
     return int(match[1]), int(match[2])
+
+
+def _subtitle(text: str) -> int:
+    if not text.strip().isascii() or not text.strip().isdigit():
+        raise UsageError(f"--id {text} is no subtitle; give its number, like 14")
+    return int(text)

@@ -18,6 +18,7 @@ from storage.files import TEMPORARY, flush_folder, write_whole
 from storage.keys import content_key, hash_bytes
 
 _NAME = re.compile(r"\w[\w .-]{0,62}\w|\w")
+_OPTIONAL = ("clone", "consent")
 SAMPLE = "sample.flac"
 FACTS = "voice.json"
 TUNING = "tuning.safetensors"
@@ -77,6 +78,7 @@ class StoredVoice:
     added: str  # ISO date and time
     transcript: str = ""  # what is said in the sample, "" where nobody wrote it down
     clone: Clone | None = None
+    consent: str = ""  # that the voice may be used, as it was said; "" where nobody was asked
 
     @property
     def content_hash(self) -> str:
@@ -109,6 +111,7 @@ class Library:
         clone: Clone | None = None,
         files: Mapping[str, bytes] | None = None,
         replace: bool = False,
+        consent: str = "",
     ) -> StoredVoice:
         """Registers a voice, with the clips and weights that `clone` names as `files`, under a
         name that is free or whose voice shall be replaced; it is there whole or not at all."""
@@ -116,7 +119,15 @@ class Library:
         if not replace:
             self.check_free(name)
         voice = StoredVoice(
-            name, seconds, sample_rate, hash_bytes(sample), source, added, transcript, clone
+            name,
+            seconds,
+            sample_rate,
+            hash_bytes(sample),
+            source,
+            added,
+            transcript,
+            clone,
+            consent,
         )
         temporary = self._folder / f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
@@ -212,11 +223,10 @@ def valid_name(name: str) -> str:
 
 
 def _record(voice: StoredVoice) -> dict[str, Any]:
-    """A voice for JSON; one that was only added has no field for what cloning found out."""
+    """A voice for JSON; one that was only added has no field for what cloning found out, and none
+    for a consent that nobody was asked for."""
     record = asdict(voice)
-    if voice.clone is None:
-        del record["clone"]
-    return record
+    return {name: value for name, value in record.items() if name not in _OPTIONAL or value}
 
 
 def _voice(facts: dict[str, Any]) -> StoredVoice:

@@ -9,6 +9,7 @@ that kind of file), 422 (no such request).
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import quote
@@ -57,6 +58,7 @@ from tasks.matter import AS_USUAL, Reading, reading_of
 from tasks.voices import AskedVoice, register_voice
 
 KEEP_ALIVE_SECONDS = 15.0
+CONSENT = "Confirmed in Studio on {}: it is the user's own voice, or the person has agreed."
 _KEPT_LONG = "private, max-age=86400"
 # May be opened in the page; all else is only downloaded.
 _PLAYED = {
@@ -147,7 +149,9 @@ def add_voice(here: Here, voice: NewVoice) -> Voice:
     """Registers a voice."""
     with here.uploads.told(voice.upload):
         path = here.uploads.path(voice.upload, "voice")
-        return _voice(register_voice(voice.name, path, here.library, voice.transcript.strip()))
+        consent = CONSENT.format(date.today().isoformat())
+        said = voice.transcript.strip()
+        return _voice(register_voice(voice.name, path, here.library, said, consent))
 
 
 @router.get("/voices/{name}/audio", response_class=FileResponse)
@@ -305,10 +309,14 @@ def take_audio(here: Here, id: str, place: str, seed: int) -> Response:
 
 @router.put("/jobs/{id}/lines/{place}/take")
 def choose_take(here: Here, id: str, place: str, choice: TakeChoice) -> Job:
-    """Has a line heard in one of its takes from the next rebuild on."""
-    if here.listen.choose_take(_made(here, id), place, choice.seed):
-        return here.jobs.changed(id)
-    return here.jobs.show(id)
+    """Has a line heard in one of its takes from the next rebuild on. A dub's line (in chapter 1) is
+    made from that seed then."""
+    job = here.jobs.show(id)
+    if job.kind == "dub":
+        changed = mend.choose_reading(_out(here, id), job.order.seed, place, choice.seed)
+    else:
+        changed = here.listen.choose_take(_made(here, id), place, choice.seed)
+    return here.jobs.changed(id) if changed else job
 
 
 @router.patch("/jobs/{id}/lines/{place}")
@@ -365,7 +373,8 @@ def set_cast(here: Here, id: str, members: list[CastMember]) -> Job:
 @router.get("/jobs/{id}/dub")
 def dub(here: Here, id: str) -> DubListening:
     """A dub's timeline: cues against speech."""
-    found = downloads.dub_listening(_out(here, id), here.jobs.show(id).title, _url(id))
+    job = here.jobs.show(id)
+    found = downloads.dub_listening(_out(here, id), job.title, _url(id), job.order.seed)
     if found is None:
         raise HTTPException(409, "Nothing of this can be heard yet.")
     return found
@@ -491,5 +500,6 @@ def _voice(voice: StoredVoice) -> Voice:
         added=voice.added,
         transcript=voice.transcript,
         tuned=bool(voice.clone and voice.clone.tuning),
+        consent=voice.consent or (voice.clone.consent if voice.clone else ""),
         audio=f"/api/voices/{quote(voice.name, safe='')}/audio",
     )

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import anyio.to_thread
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -21,6 +21,7 @@ from studio.security import Guard, secret
 from studio.speaking import LoadEngine, Speaking
 from studio.state import Studio
 from studio.uploads import Uploads
+from studio.wording import problem
 
 STATIC = Path(__file__).with_name("static")
 
@@ -61,6 +62,7 @@ def create_app(
     app.state.studio = studio
     app.add_middleware(Guard, csrf=studio.csrf, token=token)
     app.add_exception_handler(UserError, _told)
+    app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(404, pages.lost)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.include_router(api.router)
@@ -70,7 +72,12 @@ def create_app(
 
 
 def _told(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 400)
+    return problem(request, 400, str(error))
+
+
+def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem(request, error.status_code, error.detail)
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -78,4 +85,4 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])
-    return JSONResponse({"detail": f"{where}: {first['msg']}" if where else first["msg"]}, 422)
+    return problem(request, 422, f"{where}: {first['msg']}" if where else first["msg"])

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import quote
 
+from flows.dub_redo import REPORT, MadeDub
 from studio.models import Download, DubCue, DubListening
 
-REPORT = "report.json"
 # What the house keeps there for itself; everything else was made for the listener.
 _OURS = {"redone.json", "edits.json", "lexicon.yaml", "cast.yaml", "samples"}
 _PLAYED = (".mp4", ".m4v", ".webm", ".mov", ".mkv")  # the browser says what of it it can play
@@ -92,12 +92,14 @@ def report_page(out: Path) -> Path | None:
     return next(iter(sorted(out.glob("**/report.html"))), None)
 
 
-def dub_listening(out: Path, title: str, url: str) -> DubListening | None:
-    """A dub's timeline from its report; None where there is none yet."""
+def dub_listening(out: Path, title: str, url: str, seed: int) -> DubListening | None:
+    """A dub's timeline from its report; None where there is none yet. `seed` is the order's."""
     try:
         report = json.loads((out / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    made = MadeDub(out, seed)
+    lines = {cue: number for number, line in enumerate(made.lines) for cue in line.cues}
     names = [one.name for one in found(out)]
     sound = next((name for name in ("mix.flac", "dub.flac") if name in names), "")
     video = next((name for name in names if Path(name).suffix.lower() in _PLAYED), "")
@@ -107,6 +109,7 @@ def dub_listening(out: Path, title: str, url: str) -> DubListening | None:
         language=report["source"]["language"],
         seconds=report["source"]["seconds"],
         verdict=report["verdict"],
+        seed=seed,
         cues=[
             DubCue(
                 number=cue["number"],
@@ -118,6 +121,7 @@ def dub_listening(out: Path, title: str, url: str) -> DubListening | None:
                 heard_end=None if cue["end_ms"] is None else cue["end_ms"] / 1000,
                 rate=cue["rate"],
                 problem=cue["problem"],
+                **_line(made, lines.get(cue["cue"])),
             )
             for cue in report["cues"]
         ],
@@ -125,6 +129,14 @@ def dub_listening(out: Path, title: str, url: str) -> DubListening | None:
         video=_url(url, video, inline=True) if video else "",
         subtitles=_url(url, subtitles, inline=True) if subtitles else "",
     )
+
+
+def _line(made: MadeDub, number: int | None) -> dict[str, Any]:
+    """Which line speaks a subtitle, and from which seeds it was made and shall be."""
+    if number is None:
+        return {"place": "", "made": 0, "seed": 0}
+    line = made.lines[number]
+    return {"place": f"1:{number + 1}", "made": line.made, "seed": line.seed}
 
 
 def _url(url: str, name: str, inline: bool = False) -> str:

@@ -19,6 +19,7 @@ from fastapi import HTTPException
 
 from configs.errors import UserError
 from configs.settings import Settings
+from flows.dub_redo import REPORT
 from flows.orders import Order, last_order
 from flows.redo_cli import choose
 from flows.script import Script, ScriptLine, said_hash
@@ -28,7 +29,6 @@ from storage.library import Library
 from storage.objects import ObjectStore
 from storage.runs import Run, RunLine
 from studio.contents import book_of
-from studio.downloads import REPORT
 from studio.jobs import CAST_FILE
 from studio.models import (
     ChapterText,

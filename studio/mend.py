@@ -1,11 +1,14 @@
-"""The book's lexicon and its cast, as `voxloom say-as` and `voxloom cast` keep them."""
+"""What is mended beside a book's takes, as the command line keeps it: the lexicon and the cast of a
+book or dub, and the lines of a dub that are made again."""
 
 from pathlib import Path
 from typing import Any
 
 import yaml
+from fastapi import HTTPException
 
 from configs.errors import UserError
+from flows.dub_redo import MadeDub
 from storage.library import Library
 from studio.models import CastMember, LexiconEntry
 from tasks.beside import write_bytes
@@ -96,6 +99,15 @@ def set_dub_cast(path: Path, members: list[CastMember], library: Library) -> Non
             speakers[member.speaker] = member.voice
     content["speakers"] = speakers
     _write(path, content)
+
+
+def choose_reading(out: Path, first: int, place: str, seed: int) -> bool:
+    """Has a dub's line made from a seed, `first` being the order's; whether that is a change."""
+    dub = MadeDub(out, first)
+    chapter, line = map(int, place.split(":"))
+    if chapter != 1 or not 1 <= line <= len(dub.lines):
+        raise HTTPException(404, "There is no such line.")
+    return dub.choose(line - 1, seed, undo=seed == first)
 
 
 def _check(members: list[CastMember], library: Library) -> None:

@@ -98,11 +98,13 @@ class Voice(BaseModel):
     added: str = Field(description="ISO 8601")
     transcript: str
     tuned: bool
+    consent: str = Field(description='that the voice may be used, as it was said; "" unknown')
     audio: str = Field(description="URL of the sample")
 
 
 class NewVoice(Asked):
-    """Registers an uploaded sample under a name. `consent`: the voice may be used."""
+    """Registers an uploaded sample under a name. `consent`: the voice is the user's own, or the
+    person has agreed; that is kept with the voice."""
 
     name: str = Field(min_length=1, max_length=64)
     upload: Identifier
@@ -343,7 +345,10 @@ class Download(BaseModel):
 
 
 class DubCue(BaseModel):
-    """A subtitle and where its speech is heard; times in seconds from the beginning."""
+    """A subtitle and where its speech is heard; times in seconds from the beginning.
+
+    `place` is the line that is spoken for it ("" where there is none), which may go over several
+    subtitles; it was made from the seed `made`, and is from `seed` after the next rebuild."""
 
     number: int
     text: str
@@ -354,6 +359,9 @@ class DubCue(BaseModel):
     heard_end: float | None
     rate: float | None
     problem: str
+    place: Place | Literal[""]
+    made: int
+    seed: int
 
 
 class DubListening(BaseModel):
@@ -365,6 +373,7 @@ class DubListening(BaseModel):
     language: str
     seconds: float
     verdict: str
+    seed: int = Field(description="of the order: that of a line's first take")
     cues: list[DubCue]
     audio: str
     video: str

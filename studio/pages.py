@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi import Path as PathParameter
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -21,7 +21,10 @@ from studio.wording import (
     clock,
     counted,
     duration,
+    in_markup,
+    in_words,
     language_of,
+    problem,
     size,
     texts,
 )
@@ -41,7 +44,7 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-environment.filters |= {"clock": clock, "size": size}
+environment.filters |= {"clock": clock, "size": size, "said": in_markup, "in_words": in_words}
 _templates = Jinja2Templates(env=environment)
 
 
@@ -122,8 +125,11 @@ def listen(here: Here, request: Request, id: str, chapter: int | None = None) ->
     values: dict[str, Any] = {"job": job, "others": others, "cast": api.cast(here, id)}
     if job.kind == "dub":
         names = [voice.name for voice in api.voices(here)]
+        values["lexicon"] = api.lexicon(here, id)
         return _page(request, "dub.html", dub=api.dub(here, id), names=names, **values)
     values["book"] = book = api.listen(here, id)
+    if not job.order.model:
+        here.speaking.warm()  # for the takes of the first sentence that is chosen
     numbers = [one.number for one in book.chapters if one.audio]
     if not numbers:  # what was made before is made again, from its first line
         return RedirectResponse("/watch", 303)
@@ -198,7 +204,7 @@ def take(here: Here, request: Request, id: str) -> Response:
 def lost(request: Request, error: Exception) -> Response:
     """What is answered where there is nothing: a page to people, a sentence to programs."""
     if request.url.path.startswith(("/api/", "/parts/", "/static/")):
-        return JSONResponse({"detail": getattr(error, "detail", "Not Found")}, 404)
+        return problem(request, 404, getattr(error, "detail", "Not Found"))
     answer = _page(request, "lost.html")
     answer.status_code = 404
     return answer

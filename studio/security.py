@@ -14,8 +14,11 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from studio.wording import problem
 
 CSRF_HEADER = "x-csrf-token"
 TOKEN_COOKIE = "voxloom_token"
@@ -79,21 +82,24 @@ class Guard:
         await (refused or self._app)(scope, receive, fenced)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        headers = Headers(scope=scope)
+        headers, request = Headers(scope=scope), Request(scope)
         if not self._token and _name(headers.get("host", "")) not in LOCAL_NAMES:
-            return _problem(403, "Studio answers to localhost only; open it by that name.")
+            return problem(request, 403, "Studio answers to localhost only; open it by that name.")
         if self._token and not _same(_cookie(headers) or _bearer(headers), self._token):
             return self._login(scope)
         if scope["method"] not in _SAFE:
             origin = headers.get("origin")
             if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-                return _problem(403, "This request comes from another page; use Studio's own.")
+                return problem(
+                    request, 403, "This request comes from another page; use Studio's own."
+                )
             if not _same(headers.get(CSRF_HEADER, ""), self._csrf):
-                return _problem(403, "This page is out of date; load it again.")
+                return problem(request, 403, "This page is out of date; load it again.")
         return None
 
     def _login(self, scope: Scope) -> Response:
         """The address with the token in it becomes a cookie, and an address without it."""
+        request = Request(scope)
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         if scope["method"] == "GET" and _same(dict(query).get("token", ""), self._token):
             rest = urlencode([pair for pair in query if pair[0] != "token"])
@@ -101,7 +107,9 @@ class Guard:
             answer = RedirectResponse(path + (f"?{rest}" if rest else ""), 303)
             answer.set_cookie(TOKEN_COOKIE, self._token, httponly=True, samesite="strict")
             return answer
-        return _problem(403, "Open the address with the token that voxloom studio has printed.")
+        return problem(
+            request, 403, "Open the address with the token that voxloom studio has printed."
+        )
 
 
 def _same(given: str, wanted: str) -> bool:
@@ -127,7 +135,3 @@ def _cookie(headers: Headers) -> str:
 def _bearer(headers: Headers) -> str:
     scheme, _, value = headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""
-
-
-def _problem(status: int, detail: str) -> Response:
-    return JSONResponse({"detail": detail}, status)

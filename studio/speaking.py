@@ -43,7 +43,8 @@ class Speaking:
             return self._engine(model)
 
     def warm(self) -> None:
-        """Loads the built-in voice beside everything else, unless an engine is loaded already."""
+        """Loads the built-in voice beside everything else, unless an engine is loaded already: it
+        takes longer than to speak a sentence."""
         if self._loaded is None and not self._lock.locked():
             threading.Thread(target=self._warm, daemon=True).start()
 

@@ -1,17 +1,18 @@
 """Lines that the user had made again: kept in the output folder, so that every rebuild keeps them.
 
-A line is named by the key of its first take, which holds its phones, voice, model and settings, and
-by which of the lines of that name it is: editing another line changes nothing, editing this one
-drops the choice.
+A line of a book is named by the key of its first take, which holds its phones, voice, model and
+settings, a line of a dub by who says what, and both by which of the lines of that name they are:
+editing another line changes nothing, editing this one drops the choice.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from configs.errors import UserError
-from storage.keys import is_key
+from storage.keys import content_key, is_key
 from tasks.beside import write_entries
 
 FILE = "redone.json"
@@ -53,3 +54,26 @@ def load_redone(folder: Path) -> list[Redone]:
 def save_redone(folder: Path, choices: Iterable[Redone]) -> None:
     """Writes the choices, at once or not at all; no file where there are none."""
     write_entries(folder / FILE, [asdict(one) for one in choices])
+
+
+def choose_seed(folder: Path, line: str, occurrence: int, text: str, seed: int | None) -> bool:
+    """Remembers the seed that a line is made from; None: as it was made first. Whether that is
+    another one than before."""
+    choices = load_redone(folder)
+    others = [one for one in choices if (one.line, one.occurrence) != (line, occurrence)]
+    chosen = others if seed is None else [*others, Redone(line, occurrence, seed, text)]
+    if set(chosen) == set(choices):
+        return False
+    save_redone(folder, chosen)
+    return True
+
+
+def dub_names(lines: Iterable[tuple[str, str]]) -> list[tuple[str, int]]:
+    """The names of a dub's lines, given by speaker and text, and which of that name each is."""
+    seen: Counter[str] = Counter()
+    names = []
+    for speaker, text in lines:
+        name = content_key({"speaker": speaker, "says": text})
+        names.append((name, seen[name]))
+        seen[name] += 1
+    return names

@@ -81,8 +81,11 @@ def find_voice(given: str, library: Library) -> Voice:
     return replace(voice, tuning=tuning)
 
 
-def register_voice(name: str, sample: Path, library: Library, transcript: str = "") -> StoredVoice:
-    """Normalises a sample and puts it into the library under a name that is free."""
+def register_voice(
+    name: str, sample: Path, library: Library, transcript: str = "", consent: str = ""
+) -> StoredVoice:
+    """Normalises a sample and puts it into the library under a name that is free; `consent` is the
+    statement that the voice may be used."""
     valid_name(name)  # before the sample is decoded
     audio, sample_rate = load_sample(sample)
     return library.add(
@@ -93,6 +96,7 @@ def register_voice(name: str, sample: Path, library: Library, transcript: str = 
         source=sample.name,
         added=datetime.now(UTC).isoformat(timespec="seconds"),
         transcript=transcript,
+        consent=consent,
     )
 
 

@@ -63,14 +63,14 @@ document.querySelector(".chapter-side").addEventListener("click", (event) => {
   if (!one) return;
   event.preventDefault();
   until = Infinity;
-  open(Number(one.dataset.number)).catch((error) => say(error.message));
+  open(Number(one.dataset.number)).catch((error) => say(error));
 });
 
 // the player
 
 function toggle() {
   until = Infinity;
-  if (audio.paused) audio.play().catch((error) => say(error.message));
+  if (audio.paused) audio.play().catch((error) => say(error));
   else audio.pause();
 }
 
@@ -85,7 +85,7 @@ find("forth").addEventListener("click", () => jump(15));
 for (const [id, step] of [["previous", -1], ["next", 1]]) {
   find(id).addEventListener("click", () => {
     const one = neighbour(step);
-    if (one) open(Number(one.dataset.number)).catch((error) => say(error.message));
+    if (one) open(Number(one.dataset.number)).catch((error) => say(error));
   });
 }
 seek.addEventListener("input", () => {
@@ -117,7 +117,7 @@ audio.addEventListener("loadedmetadata", () => {
 audio.addEventListener("ended", () => {
   const next = neighbour(1);
   if (next && until === Infinity) {
-    open(Number(next.dataset.number), 0, true).catch((error) => say(error.message));
+    open(Number(next.dataset.number), 0, true).catch((error) => say(error));
   }
 });
 
@@ -269,13 +269,13 @@ async function go(where) {
 function hear(start, end) {
   audio.currentTime = start;
   until = end;
-  audio.play().catch((error) => say(error.message));
+  audio.play().catch((error) => say(error));
 }
 
 function playTake(button) {
   audio.pause();
   takeAudio.src = button.dataset.audio;
-  takeAudio.play().catch((error) => say(error.message));
+  takeAudio.play().catch((error) => say(error));
 }
 
 const showTakes = () => part(`/parts/listen/${job}/lines/${chosen}/takes`, "#takes");
@@ -335,7 +335,7 @@ watchJobs((changed) => {
   if (["running", "queued"].includes(changed.state)) rebuilding = true;
   else if (rebuilding) {
     rebuilding = false;
-    if (changed.state === "finished") brought().catch((error) => say(error.message));
+    if (changed.state === "finished") brought().catch((error) => say(error));
   }
 });
 
@@ -356,5 +356,5 @@ if (phone.matches) find("chapter-list").open = false;
 load();
 const [lastChapter, lastTime] = JSON.parse(localStorage.getItem(place) ?? "[null, 0]");
 if (lastTime && link(lastChapter) && !location.search) {
-  open(lastChapter, lastTime, false).catch((error) => say(error.message));
+  open(lastChapter, lastTime, false).catch((error) => say(error));
 } else show();

@@ -30,7 +30,7 @@ function takeFiles(id, kindOf, taken) {
     try {
       await taken(await upload(file, kind, file.name, (done) => { bar.value = done; }), kind, file);
     } catch (error) {
-      say(error.message);
+      say(error);
     } finally {
       progress.hidden = true;
       field.value = "";
@@ -196,7 +196,7 @@ function play(button) {
   playing = button.dataset.audio;
   player.onplay = () => icon(button, "stop");
   player.onpause = player.onended = () => icon(button, "play");
-  player.play().catch((error) => say(error.message));
+  player.play().catch((error) => say(error));
 }
 
 function voice() {

@@ -13,7 +13,7 @@ export async function call(method, path, body) {
   } catch {
     throw new Error(texts.errors.network);
   }
-  if (!answer.ok) throw new Error(detail(await answer.text()));
+  if (!answer.ok) throw problem(await answer.text(), answer.headers.get("Content-Language"));
   return answer.status === 204 ? null : answer.json();
 }
 
@@ -28,16 +28,23 @@ export function upload(file, kind, name, progress) {
     request.onerror = () => reject(new Error(texts.errors.network));
     request.onload = () => {
       if (request.status === 201) resolve(JSON.parse(request.responseText));
-      else reject(new Error(detail(request.responseText)));
+      else reject(problem(request.responseText, request.getResponseHeader("Content-Language")));
     };
     request.send(file);
   });
 }
 
-/** Shows a sentence for a while; screen readers say it. */
-export function say(sentence) {
+/** Shows a sentence, or what an Error says, for a while; screen readers say it. */
+export function say(what) {
+  const sentence = what.message ?? what;
   const line = document.createElement("p");
-  line.textContent = sentence;
+  const text = document.createElement("span");
+  text.textContent = sentence;
+  if (what.language && !document.documentElement.lang.startsWith(what.language)) {
+    text.lang = what.language;
+    line.append(texts.errors.english);
+  }
+  line.append(text);
   document.getElementById("messages").append(line);
   setTimeout(() => line.remove(), 6000 + 100 * sentence.length); // as long as it takes to read
 }
@@ -49,7 +56,7 @@ export async function busy(button, work) {
   try {
     await work();
   } catch (error) {
-    say(error.message);
+    say(error);
   } finally {
     button.removeAttribute("aria-busy");
   }
@@ -107,12 +114,12 @@ export function watchJobs(changed, removed, connected) {
   source.addEventListener("error", () => connected?.(false));
 }
 
-function detail(answer) {
+/** What the API says of a request that failed, and in which language it says it. */
+function problem(answer, language) {
   try {
-    const said = JSON.parse(answer).detail;
-    return typeof said === "string" ? said : said.map((one) => one.msg).join("; ");
+    return Object.assign(new Error(JSON.parse(answer).detail), { language });
   } catch {
-    return texts.errors.title;
+    return new Error(texts.errors.title);
   }
 }
 
@@ -120,6 +127,7 @@ document.body.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-CSRF-Token"] = csrf;
 });
 document.body.addEventListener("htmx:responseError", (event) => {
-  say(detail(event.detail.xhr.responseText));
+  const { xhr } = event.detail;
+  say(problem(xhr.responseText, xhr.getResponseHeader("Content-Language")));
 });
 document.body.addEventListener("htmx:sendError", () => say(texts.errors.network));

@@ -23,6 +23,7 @@ from model.engine import Engine
 from storage.objects import ObjectStore
 from storage.runs import Runs
 from tasks.dub_types import RATE
+from tasks.redone import load_redone
 from tasks.voices import AskedVoice
 
 CUES = (
@@ -196,6 +197,66 @@ def test_a_missing_voice_and_an_empty_file_are_told(subtitles, sample, settings,
     subtitles.write_text(srt(CUES[-1:]))
     with pytest.raises(UserError, match="nothing that could be spoken"):
         work_on(order_for(subtitles, sample, tmp_path / "out", settings), Engine.debug())
+
+
+def test_one_line_is_made_again_and_stays_so(
+    subtitles, sample, settings, tmp_path, voxloom, monkeypatch
+):
+    out, count = tmp_path / "out", tmp_path / "count.txt"
+    order = order_for(subtitles, sample, out, settings)
+
+    def make(order, console, load_engine):
+        return finish(work_on(order, counting(count)))
+
+    monkeypatch.setattr("flows.dub.make_dub", make)
+    make(order, None, None)
+    first = json.loads((out / "report.json").read_text())
+    sound = (out / "dub.flac").read_bytes()
+    spoken(count)
+
+    ran = voxloom("redo", out, "--id", "3")
+    assert ran.status == 0, ran.err
+    assert "Line 2: “We have been waiting for an hour and a half.”" in ran.err
+    assert len(spoken(count)) == 1, "that line alone"
+    report = json.loads((out / "report.json").read_text())
+    assert [line["redone"] for line in report["lines"]] == [None, 1, None, None]
+    keys = [[line["key"] for line in one["lines"]] for one in (first, report)]
+    assert [a == b for a, b in zip(*keys, strict=True)] == [True, False, True, True]
+    assert (out / "dub.flac").read_bytes() != sound
+    again = (out / "dub.flac").read_bytes()
+
+    subtitles.write_text(srt().replace("was late again", "was early today"))
+    make(order, None, None)
+    assert len(spoken(count)) == 1, "a rebuild after another edit keeps it"
+    subtitles.write_text(srt())
+    ran = voxloom("redo", subtitles, "--at", "0:05.5")
+    assert ran.status == 0 and "We have been waiting" in ran.err
+    assert [one.seed for one in load_redone(out)] == [2]
+    assert voxloom("redo", out, "--at", "5.5", "--seed", "1").status == 0
+    assert (out / "dub.flac").read_bytes() == again
+    assert voxloom("redo", out, "--id", "2", "--undo").status == 0
+    assert (out / "dub.flac").read_bytes() == sound and not (out / "redone.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--id", "2", "--undo"], "nothing to undo"),
+        (["--id", "6"], "nothing is spoken"),
+        (["--id", "1:2"], "no subtitle"),
+        (["--at", "0.1"], "nothing is heard"),
+    ],
+)
+def test_lines_of_a_dub_that_are_not_there(
+    subtitles, sample, settings, tmp_path, voxloom, options, words
+):
+    out = tmp_path / "out"
+    work_on(order_for(subtitles, sample, out, settings), Engine.debug())
+    ran = voxloom("redo", out, *options)
+    assert ran.status != 0 and ("make it again with voxloom dub" in ran.err or ":" in options[1])
+    finish(work_on(order_for(subtitles, sample, out, settings), Engine.debug()))
+    ran = voxloom("redo", out, *options)
+    assert ran.status in (1, 2) and words in ran.err
 
 
 @pytest.mark.parametrize("mode", ["voice-over", "free"])

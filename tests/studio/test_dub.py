@@ -43,13 +43,28 @@ def test_a_dub_is_seen_against_its_cues(page, asked, settings, monkeypatch):
     assert {"dub.flac", "dub.en.srt", "report.html", "stems.zip"} <= names
     assert "cast.yaml" not in names
 
+    # A line that goes over two subtitles is made again; the next run of the job brings it in.
+    places = [cue["place"] for cue in told["cues"]]
+    assert places == ["1:1", "1:2", "1:2", "1:3", "1:4"]
+    assert page.send("PUT", f"/jobs/{id}/lines/1:2/take", {"seed": 1})["changes"] == 1
+    assert page.send("PUT", f"/jobs/{id}/lines/1:2/take", {"seed": 1})["changes"] == 1
+    page.send("PUT", f"/jobs/{id}/lines/1:9/take", {"seed": 1}, 404)
+    page.send("PUT", f"/jobs/{id}/lines/2:1/take", {"seed": 1}, 404)
+    seeds = [(cue["made"], cue["seed"]) for cue in page.get(f"/jobs/{id}/dub")["cues"]]
+    assert seeds == [(0, 0), (0, 1), (0, 1), (0, 0), (0, 0)]
+    finish(work_on(order_for(file, voice, out, settings), Engine.debug()))
+    seeds = [(cue["made"], cue["seed"]) for cue in page.get(f"/jobs/{id}/dub")["cues"]]
+    assert seeds == [(0, 0), (1, 1), (1, 1), (0, 0), (0, 0)]
+    assert page.send("PUT", f"/jobs/{id}/lines/1:2/take", {"seed": 0})["changes"] == 2
+    assert not (out / "redone.json").exists()
+
     register_voice("ada", voice, page.client.app.state.studio.library)
     assert page.get(f"/jobs/{id}/cast") == [
         {"speaker": who, "voice": ""} for who in ("", "BEN", "ANN")
     ]
     page.send("PUT", f"/jobs/{id}/cast", [{"speaker": "ANN", "voice": "/etc/passwd"}], 400)
     job = page.send("PUT", f"/jobs/{id}/cast", [{"speaker": "ANN", "voice": "ada"}])
-    assert job["changes"] == 1
+    assert job["changes"] == 3
     assert {"speaker": "ANN", "voice": "ada"} in page.get(f"/jobs/{id}/cast")
     from tasks.dub_cast import load_dub_cast
 

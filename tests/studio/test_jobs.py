@@ -1,6 +1,7 @@
 """The queue: one at a time and in order, events, pause, resume, cancel, and a Studio that dies."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -253,6 +254,11 @@ def test_consent_is_asked_for(page, order):
     assert "Confirm" in page.send("POST", "/previews", asked, 400)["detail"]
     voice = {"name": "ada", "upload": order["voice"]["upload"], "consent": False}
     page.send("POST", "/voices", voice, 422)
+    kept = page.send("POST", "/voices", voice | {"consent": True}, 201)
+    assert re.fullmatch(r"Confirmed in Studio on \d{4}-\d\d-\d\d: .*has agreed\.", kept["consent"])
+    assert page.get("/voices") == [kept], "it is kept with the voice"
+    assert "Confirmed in Studio" in page.client.get("/parts/voices").text
+    assert "在 Studio 中确认" in page.client.get("/parts/voices?language=zh").text
 
 
 def test_local_jobs_need_no_server(tmp_path):

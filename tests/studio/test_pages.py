@@ -78,10 +78,11 @@ def test_a_dub_shows_its_subtitles_against_its_speech(
     answer = page.client.get(f"/listen/{id}")
     assert answer.status_code == 200 and active(answer.text) == []
     tree = lxml.html.fromstring(answer.text)
-    assert len(tree.xpath("//table[@id='cues']/tbody/tr")) == len(tree.find_class("cue")) == 5
+    assert len(tree.xpath("//ol[@id='cues']/li")) == 5
+    assert len(tree.find_class("cue")) == 10  # in the rows and in the timeline of all
     widths = [float(one.get("width")) for one in tree.iter("rect")]
     assert all(0 < width <= 240 for width in widths)
-    assert tree.get_element_by_id("media").get("src")
+    assert tree.get_element_by_id("audio").get("src")
     assert page.client.get(f"/take/{id}").status_code == 200
 
 
@@ -154,7 +155,9 @@ def lines(draw: st.DrawFn) -> list[ListenLine]:
 def test_a_chapter_shows_its_text_and_nothing_else(given_lines: list[ListenLine]) -> None:
     chapter = ChapterText(number=1, title=HOSTILE, lines=given_lines)
     template = pages.environment.get_template("parts/chapter.html")
-    html = template.render(text=chapter, blocks=pages.blocks_of(chapter), t=texts("en"))
+    html = template.render(
+        text=chapter, blocks=pages.blocks_of(chapter), t=texts("en"), language="en"
+    )
     assert active(html) == []
     tree = lxml.html.fromstring(f"<div>{html}</div>")
     sentences = tree.find_class("sentence")
