@@ -22,8 +22,6 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 WHERE = torch.device("cuda:0")
 _ASKING = ("item", "_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select")
 _CROSSING = ("to", "_to_copy", "copy_")
-# These take scalars of the host as tensors without a dimension.
-_NO_TENSORS = ("lift_fresh", "lift_fresh_copy", "detach_")
 
 asked: list[str] = []
 """Operations that waited for the device, since the list was cleared."""
@@ -114,6 +112,8 @@ def _ask(name: str) -> None:
 
 def _computed(func: Any, args: Any, kwargs: Any) -> Any:
     name = func.overloadpacket.__name__
+    if name == "_has_compatible_shallow_copy_type":
+        return False  # as below, for a network that moves in inference mode
     leaves = _tensors((args, kwargs))
     there = [leaf for leaf in leaves if isinstance(leaf, Elsewhere)]
     here = [leaf for leaf in leaves if not isinstance(leaf, Elsewhere)]

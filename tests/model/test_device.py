@@ -67,6 +67,10 @@ def test_the_built_in_voice_on_a_device(device: None) -> None:
         for _ in range(3 if graphs else 1):  # computed, recorded, replayed
             check_alike(engine.render(REQUESTS, there, SAMPLING), expected)
         np.testing.assert_allclose(engine.voice_vector(sample()), vector, atol=1e-5)
+    draw = torch.Generator().manual_seed(0)
+    tuning = {"s2.linear_mel.bias": torch.randn(100, generator=draw)}
+    expected = plain.tuned(tuning).render(REQUESTS[:1], reference, SAMPLING)
+    check_alike(engine.tuned(tuning).render(REQUESTS[:1], there, SAMPLING), expected)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v2ProPlus", "v3", "v4"])
