@@ -169,7 +169,8 @@ def _cost(folder: Path, settings: Settings, minutes: float, threads: int, whispe
     work = stages.run("reference", lambda: Work(order, plan, engine, progress))
     stages.watch_items(engine, "_said", "S1")
     stages.watch(engine._stage, "speak", "S2")
-    stages.watch(engine._stage, "_vocoder", "vocoder")
+    if engine._device.rows == 1:  # a GPU's time is not the CPU's
+        stages.watch(engine._stage, "_vocoder", "vocoder")
     stages.watch(engine, "_heard", "recogniser")
     for way in work._ways.values():
         stages.watch(way.gate, "judge", "gate")

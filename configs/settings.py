@@ -39,6 +39,12 @@ class Settings(BaseSettings):
         "built-in voice where the CPU is faster with it, else f32. Takes made in another precision "
         "count as others",
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="what speaks; by default a CUDA device where there is one"
+    )
+    graphs: bool = Field(
+        default=True, description="record steps on a CUDA device as graphs, which is faster"
+    )
     batch_size: int = Field(
         default=64,
         ge=1,

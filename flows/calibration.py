@@ -3,6 +3,7 @@
 from configs.settings import Settings
 from flows.progress import RunProgress
 from tasks.calibration import store_calibration, stored_calibration
+from tasks.engines import speaks_on_gpu
 from tasks.machine import this_machine
 
 
@@ -14,7 +15,7 @@ def calibrate_machine(settings: Settings) -> None:
 
 
 def calibrate_once(settings: Settings, progress: RunProgress) -> None:
-    """The same, unless that was done on this very machine, with these libraries."""
-    if stored_calibration(settings) is None:
+    """The same, unless that was done here, with these libraries, or a GPU speaks."""
+    if not speaks_on_gpu(settings) and stored_calibration(settings) is None:
         progress.stage("Finding out how this machine speaks fastest")
         calibrate_machine(settings)

@@ -29,8 +29,9 @@ def doctor(
     from flows.calibration import calibrate_machine
     from tasks.calibration import stored_calibration
     from tasks.checkup import check_up
+    from tasks.engines import speaks_on_gpu
 
-    if calibrate or stored_calibration(settings) is None:
+    if calibrate or (stored_calibration(settings) is None and not speaks_on_gpu(settings)):
         terminal().print("Measuring for some ten seconds; best while nothing else runs ...")
         calibrate_machine(settings)
     console, missing = Console(highlight=False, soft_wrap=True), []

@@ -31,7 +31,13 @@ from tasks.calibration import chosen, unit_size
 from tasks.casting import load_cast
 from tasks.changes import count_reasons, find_changes
 from tasks.credits import credit_chapters
-from tasks.engines import BUILT_IN, ChosenModel, check_language, load_engine
+from tasks.engines import (
+    BUILT_IN,
+    ChosenModel,
+    check_language,
+    load_engine,
+    speaking_device,
+)
 from tasks.lexicon import find_lexicon
 from tasks.line_edits import edited, load_edits
 from tasks.manifest import Part
@@ -443,7 +449,8 @@ def _fastest_engine(model: ChosenModel, settings: Settings) -> "VoiceEngine":
     best = chosen(settings)
     # Of official models nobody has heard what less precision does.
     precision = settings.precision if model.official else best.precision
-    return load_engine(model, best.threads, precision, best.slots)
+    device = speaking_device(settings)
+    return load_engine(model, best.threads, precision, best.slots, device)
 
 
 def check_folder(folder: Path) -> None:

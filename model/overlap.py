@@ -114,8 +114,8 @@ def sounded(
     nothing.
 
     On a CPU each of `threads` threads speaks and finishes one line after the other, the longest
-    that waits. On a GPU S1 has a thread, speaking, which takes always as many lines, another one,
-    and `threads` finish.
+    that waits. On a GPU S1 has a thread of its own, `speak` another one, which is given groups of
+    lines, and `threads` threads finish; between S1 and `speak` one group waits at most.
     """
     if device.rows == 1:
 
@@ -131,10 +131,9 @@ def sounded(
         groups = iter(lambda: list(islice(source, lines)), [])
         with aside(device.where):
             for group in ahead(groups, 1):
-                sounds = iter(
-                    speak(loud) if (loud := [x for x in group if len(x[1].tokens)]) else ()
-                )
-                yield [(x, next(sounds) if len(x[1].tokens) else None) for x in group]
+                loud = [one for one in group if len(one[1].tokens)]
+                sounds = iter(speak(loud) if loud else ())
+                yield [(one, next(sounds) if len(one[1].tokens) else None) for one in group]
 
     single = (one for group in ahead(spoken(), 1) for one in group)
     yield from overlapped(single, lambda one: finish(*one), threads)

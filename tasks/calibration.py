@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from configs.settings import Settings
 from storage.files import write_whole
 from storage.keys import content_key
+from tasks.engines import speaks_on_gpu
 from tasks.machine import Machine, this_machine
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ UTTERANCES_A_THREAD = 64
 """In a unit of work. S2 waits at its beginning until S1 has spoken some, and again in each round
 of further attempts; the larger a unit, the less that counts."""
 MOST_UTTERANCES = 512
+UTTERANCES_OF_A_GPU = 256  # S1 decodes up to 64 of them at once
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,10 @@ def store_calibration(settings: Settings, found: "Calibration") -> None:
 
 
 def chosen(settings: Settings) -> Chosen:
-    """As the user says, else as was calibrated here, else nothing."""
+    """As the user says, else as was calibrated here, else nothing; what was calibrated is how the
+    CPU speaks."""
+    if speaks_on_gpu(settings):
+        return Chosen(None, settings.threads, settings.precision)
     found = stored_calibration(settings)
     best = Chosen() if found is None else _chosen(found)
     return Chosen(
@@ -70,10 +75,12 @@ def chosen(settings: Settings) -> Chosen:
 
 
 def unit_size(settings: Settings) -> int:
-    """Utterances in one unit of work: as the user says, else enough for all threads."""
+    """Utterances in one unit of work: as the user says, else enough for all threads or a GPU."""
     usual = settings.batch_size
     if "batch_size" in settings.model_fields_set:
         return usual
+    if speaks_on_gpu(settings):
+        return max(usual, UTTERANCES_OF_A_GPU)
     threads = chosen(settings).threads or this_machine().cores
     return min(max(usual, UTTERANCES_A_THREAD * threads), MOST_UTTERANCES)
 

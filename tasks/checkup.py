@@ -14,7 +14,7 @@ from configs.errors import UserError
 from configs.settings import Settings
 from storage.models import Models
 from tasks.calibration import stored_calibration
-from tasks.engines import BUILT_IN, load_voice_model
+from tasks.engines import BUILT_IN, load_voice_model, speaking_device, speaks_on_gpu
 from tasks.ffmpeg import ffmpeg_path
 from tasks.machine import installed, this_machine
 from tasks.transcribe import find_whisper
@@ -49,6 +49,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings.home)
     yield from _packages()
     yield _torch()
+    yield device_finding(settings)
     yield _ffmpeg()
     yield _voice()
     yield _whisper(settings.whisper)
@@ -62,6 +63,8 @@ def check_up(settings: Settings) -> Iterator[Finding]:
 def calibration_finding(settings: Settings) -> Finding:
     """What the calibration has found."""
     found = stored_calibration(settings)
+    if speaks_on_gpu(settings):
+        return Finding("ok", "calibration", "none is needed for a GPU")
     if found is None:
         remedy = "voxloom doctor --calibrate"
         return Finding("note", "calibration", "none of this machine as it is now", remedy)
@@ -140,11 +143,25 @@ def _torch() -> Finding:
     text = f"PyTorch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
     if torch.cuda.is_available():
         cards = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-        text += f", CUDA {torch.version.cuda}: {', '.join(cards)} (voices are trained on it; "
-        text += "speaking runs on the processor)"
+        text += f", CUDA {torch.version.cuda}: {', '.join(cards)}"
     else:
         text += ", no CUDA device"
     return Finding("ok", "PyTorch", text)
+
+
+def device_finding(settings: Settings) -> Finding:
+    """What speaks."""
+    import torch
+
+    try:
+        device = speaking_device(settings)
+    except UserError as error:
+        return Finding("missing", "speaks on", "no CUDA device", str(error))
+    if device.where.type == "cpu":
+        unused = " (VOXLOOM_DEVICE is cpu)" if torch.cuda.is_available() else ""
+        return Finding("ok", "speaks on", f"the processor{unused}")
+    graphs = "steps are recorded" if device.graphs else "VOXLOOM_GRAPHS is off"
+    return Finding("ok", "speaks on", f"{torch.cuda.get_device_name(device.where)}, {graphs}")
 
 
 def _ffmpeg() -> Finding:

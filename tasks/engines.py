@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from configs.errors import UsageError, UserError
+from configs.settings import Settings
 from storage.models import Models
 from tasks.voices import Voice
 
 if TYPE_CHECKING:
     from model.checkpoint import VoiceModel
+    from model.device import Device
     from model.precision import Precision
     from model.speaking import VoiceEngine
 
@@ -89,25 +91,42 @@ def language_of(tag: str) -> str:
     return tag.split("-")[0].lower().removeprefix("all_")
 
 
+def speaking_device(settings: Settings) -> "Device":
+    """What speaks, as the user says; UserError where that is a GPU that is not there."""
+    from model.device import best_device
+
+    return best_device(settings.device, settings.graphs)
+
+
+def speaks_on_gpu(settings: Settings) -> bool:
+    """Whether a GPU speaks."""
+    if settings.device == "cpu":
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def load_engine(
     model: ChosenModel,
     threads: int | None,
     precision: "Precision | None" = None,
     slots: int | None = None,
+    device: "Device | None" = None,
 ) -> "VoiceEngine":
     """Loads a model; UserError where it is damaged.
 
     Without a precision, the built-in voice takes the one that is fastest here, which does not harm
     it (docs/speed.md); official models stay in f32. `slots`: how many sentences S1 of the built-in
-    voice decodes at once, which changes no result.
+    voice decodes at once, which changes no result. Without a device the best one is taken.
     """
-    from model.engine import SLOTS, Engine
-
     if not model.official or model.folder is None:
-        return Engine.load(model.folder, threads, precision, slots or SLOTS)
+        from model.engine import Engine
+
+        return Engine.load(model.folder, threads, precision, slots, device)
     from model.official_engine import OfficialEngine
 
-    return OfficialEngine.load(model.folder, threads, precision or "f32")
+    return OfficialEngine.load(model.folder, threads, precision or "f32", device)
 
 
 def load_voice_model(model: ChosenModel, threads: int | None) -> "VoiceModel":

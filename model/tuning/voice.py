@@ -93,11 +93,12 @@ def apply_tuning(model: VoiceModel, tensors: Mapping[str, Tensor]) -> VoiceModel
     """
     weights: dict[str, dict[str, Tensor]] = {"s2": {}, "s1": {}}
     digest = hashlib.sha256(model.content_hash.encode())
+    device = model.s2.linear_mel.weight.device
     for name in sorted(tensors):
         part, _, key = name.partition(".")
         if part not in weights:
             raise UserError(f"The tuned voice does not fit this voice model ({name[:100]}).")
-        weights[part][key] = tensors[name].float()
+        weights[part][key] = tensors[name].float().to(device)
         digest.update(f"{name}:{tensors[name].dtype}:{tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].contiguous().numpy().tobytes())
     networks: dict[str, nn.Module] = {"s2": model.s2, "s1": model.s1}

@@ -72,6 +72,25 @@ def test_a_model_that_is_not_there_is_missing(settings, measured):
     assert states["calibration"] == "note"
 
 
+def test_it_says_what_speaks(settings, measured, monkeypatch):
+    def said(device: str) -> tuple[str, str]:
+        asked = settings.model_copy(update={"device": device})
+        found = {finding.name: finding for finding in check_up(asked)}
+        return found["speaks on"].text, found["calibration"].text
+
+    assert said("auto")[0] == "the processor"
+    wanted = settings.model_copy(update={"device": "cuda"})
+    assert checkup.device_finding(wanted).state == "missing"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "Card 1")
+    text, calibrated = said("auto")
+    assert text == "Card 1, steps are recorded"
+    assert "none is needed" in calibrated
+    assert "VOXLOOM_DEVICE" in said("cpu")[0]
+
+
 def test_requirements_of_extras_are_found(monkeypatch):
     lines = ["numpy>=2", "absent>=1", "numpy>=9000; extra == 'korean'", "soxr; extra == 'x'"]
     monkeypatch.setattr(checkup, "requires", lambda name: lines)

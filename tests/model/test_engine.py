@@ -23,6 +23,7 @@ from model.pronunciation import UNHEARD
 from model.s1 import POSITIONS
 from model.sampling import SHORTEST, Sampling
 from model.speaking import Rendering, Request, Sample
+from model.windows import Line
 
 PHONES = ("HH", "AH0", "L", "OW1", ",", "W", "ER1", "L", "D", ".")
 POOL = [
@@ -150,6 +151,25 @@ def test_the_number_of_threads_changes_nothing(
         torch.set_num_threads(before)
     for rendering, expected in zip(made, alone, strict=True):
         check_same(rendering, expected)
+
+
+def test_many_lines_together_sound_as_alone(engine: Engine, voice: Reference) -> None:
+    """As on a GPU; some take two or three windows, and which stand together does not matter."""
+    draw = torch.Generator().manual_seed(0)
+    lines = [
+        Line(torch.randint(0, 32, (1, tokens), generator=draw), torch.tensor([1, 2, 3]), tokens)
+        for tokens in (210, 20, 100, 90, 33)
+    ]
+    stage, sampling = engine._stage, Sampling(steps=2, speed=1.1)
+    with torch.inference_mode():
+        alone = [stage.speak([line], voice, sampling)[0] for line in lines]
+        packed = stage.speak(lines, voice, sampling, 4)
+        other = stage.speak(lines[3:], voice, sampling, 4)
+    for made, expected in zip([*packed, *other], [*alone, *alone[3:]], strict=True):
+        assert made.shape == expected.shape
+        for part in (slice(None), slice(-4800, None)):
+            error = (made - expected)[part].norm() / expected[part].norm()
+            assert error < 5e-3, f"{len(expected)} samples: {error:.1e}"
 
 
 @pytest.mark.parametrize("phones", [8, 45])

@@ -113,3 +113,20 @@ def test_minimum_phase_of_a_known_filter() -> None:
     response = torch.fft.rfft(F.pad(torch.tensor([1.0, -0.5]), (0, 1022)))
     found = minimum_phase(response.abs().log()[None, :, None])[0, :, 0]
     assert torch.allclose(found, response.angle(), atol=1e-4)
+
+
+def test_mels_together_sound_as_alone() -> None:
+    """To the last sample; in the second batch one row is idle, and one mel has no pitch."""
+    torch.manual_seed(0)
+    model = IstftVocoder(IstftVocoderConfig(width=16, hidden=24, blocks=2, pitch_width=8)).eval()
+    model.phase.weight.data.normal_(std=0.3)
+    mels = [torch.randn(1, 100, frames) for frames in (40, 7, 23)]
+    mels.append(torch.full((1, 100, 12), -11.5))
+    with torch.inference_mode():
+        together = model.together(mels, 3)
+        for mel, made in zip(mels, together, strict=True):
+            alone = model(mel)[0]
+            assert made.shape == alone.shape
+            for part in (slice(None), slice(-4800, None), slice(-300, None)):
+                error = (made - alone)[part].norm() / alone[part].norm()
+                assert error < 2e-3, f"{mel.shape[2]} frames: {error:.1e}"

@@ -1,15 +1,20 @@
 """Work of several threads comes once, the largest first, and its errors are heard."""
 
+import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.overlap import overlapped, single_threaded
+from model.device import CPU
+from model.overlap import Said, ahead, overlapped, single_threaded, sounded
+from model.speaking import Semantics
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -86,3 +91,57 @@ def test_operations_take_one_thread_for_a_while() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_is_made_ahead_comes_in_order_and_is_bounded() -> None:
+    made: list[int] = []
+    places = set()
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            made.append(number)
+            places.add(threading.get_ident())
+            yield number
+
+    got = []
+    for number in ahead(items(), 2):
+        got.append(number)
+        time.sleep(0.002)
+        assert len(made) <= len(got) + 3
+    assert got == list(range(20))
+    assert len(places) == 1
+    assert threading.get_ident() not in places
+
+
+def test_an_error_ahead_is_the_callers() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("two")
+
+    before = threading.active_count()
+    with pytest.raises(ValueError, match="two"):
+        list(ahead(items(), 3))
+    first = next(iter(ahead(itertools.count(), 3)))  # given up early
+    assert first == 0
+    assert threading.active_count() <= before, "its threads are still there"
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_lines_are_spoken_in_groups_on_a_gpu(rows: int) -> None:
+    """A device of which PyTorch knows nothing more: the grouping is the same on a CPU."""
+    sizes: list[int] = []
+    said = [(number, Semantics(np.zeros(number % 4, np.int16), True)) for number in range(20)]
+
+    def speak(some: Sequence[Said]) -> list[int]:
+        assert all(len(one.tokens) for _, one in some), "there is nothing to be spoken"
+        sizes.append(len(some))
+        return [-number for number, _ in some]
+
+    def finish(one: Said, sound: int | None) -> tuple[int, int | None]:
+        return one[0], sound
+
+    device = replace(CPU, rows=rows)
+    made = list(sounded(iter(said), speak, finish, device, 2))
+    assert made == [(number, -number if number % 4 else None) for number in range(20)]
+    assert max(sizes) == (1 if rows == 1 else 5), "of 6 lines a fourth has no tokens"
+    assert sum(sizes) == 15

@@ -41,6 +41,16 @@ def test_a_unit_of_work_is_enough_for_all_threads(settings):
     assert unit_size(settings.model_copy(update={"threads": 2})) == 128
 
 
+def test_a_gpu_is_not_what_was_calibrated(settings, monkeypatch):
+    store_calibration(settings, FOUND)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert chosen(settings) == Chosen()
+    assert unit_size(settings) == 256
+    assert unit_size(Settings(home=settings.home, batch_size=5)) == 5
+    unused = settings.model_copy(update={"device": "cpu"})
+    assert chosen(unused) == Chosen(32, 24, "bf16")
+
+
 def test_another_machine_is_not_this_one(settings, monkeypatch):
     store_calibration(settings, FOUND)
     monkeypatch.setattr(machine, "installed", lambda package: "0.1")
