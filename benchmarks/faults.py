@@ -186,7 +186,7 @@ class Campaign:
         number = len(self.books)
         book = self.folder / "books" / f"campaign-{number}.md"
         write_book(book, self.random, self.lines)
-        job = submit(self.topology, book)
+        (job,) = submit(self.topology, book)
         self.books[job] = book
 
     def _working(self) -> bool:
@@ -311,11 +311,11 @@ def voxloom(
     return done
 
 
-def submit(topology: Topology, book: Path, *options: str) -> str:
-    """Submits a book to the pool; returns the job's id."""
-    arguments = ["submit", str(book), "--voice", str(ROOT / "demo" / "voice.flac"), *options]
+def submit(topology: Topology, what: Path, *options: str) -> list[str]:
+    """Submits a book, subtitles or a folder of books to the pool; returns the jobs' ids."""
+    arguments = ["submit", str(what), "--voice", str(ROOT / "demo" / "voice.flac"), *options]
     done = voxloom(topology.client(), *arguments, home=topology.folder / "home" / "submitter")
-    return done.stdout.split()[0]
+    return done.stdout.split()
 
 
 def make_alone(book: Path, folder: Path) -> Path:

@@ -79,13 +79,14 @@ def measure(
         topology.start()
         before = sizes(topology)
         began = time.monotonic()
-        priority = {}
         for number in range(books):
-            book = folder / "books" / f"book-{number}.md"
-            write_book(book, chance, lines)
             wanted = PRIORITIES[number % len(PRIORITIES)]
-            priority[submit(topology, book, "--priority", wanted)] = wanted
-            print(f"{number + 1} submitted", file=sys.stderr, flush=True)
+            write_book(folder / "books" / wanted / f"book-{number}.md", chance, lines)
+        priority = {}
+        for wanted in PRIORITIES[:books]:  # a folder each: that of the lowest comes first
+            made = submit(topology, folder / "books" / wanted, "--priority", wanted)
+            priority |= dict.fromkeys(made, wanted)
+            print(f"{len(priority)} submitted", file=sys.stderr, flush=True)
         while time.monotonic() - began < HOURS * 3600:
             jobs = queue.jobs()
             done = sum(job.state in ENDED for job in jobs)

@@ -92,10 +92,14 @@ class Worker:
     def _do(self, claim: Claim) -> None:
         """Speaks a batch, and leaves it to another thread to finish it."""
         self._moved, self._speaking = time.monotonic(), claim
+        failures: dict[str, str] = {}
+
+        def speak() -> None:
+            failures.update(self._speak(claim))
+            self._finished()  # no more than one at a time, or too much would be in flight
+
         try:
-            failures: dict[str, str] = {}
-            if self._held(claim, lambda: failures.update(self._speak(claim))):
-                self._finished()  # no more than one at a time, or too much would be in flight
+            if self._held(claim, speak):
                 finish = partial(self._finish, claim, self._store.handed_over(), failures)
                 self._finishing = claim, self._behind.submit(self._held, claim, finish)
         finally:
@@ -130,9 +134,10 @@ class Worker:
     def _finished(self) -> None:
         """Waits until the batch before is finished."""
         if self._finishing:
-            _, future = self._finishing
-            future.result()
-            self._finishing = None
+            try:
+                self._finishing[1].result()
+            finally:
+                self._finishing = None
 
     def _finish(self, claim: Claim, stored: Callable[[], None], failures: dict[str, str]) -> None:
         stored()  # a batch is not done before its takes are safe

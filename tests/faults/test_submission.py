@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from benchmarks.faults import FAKE, different, make_alone, voxloom, write_book
+from benchmarks.faults import FAKE, different, make_alone, submit, voxloom, write_book
 from benchmarks.topology import ROOT, Topology
 from storage.queue import Job, Queue
 
@@ -49,12 +49,6 @@ def queue(topology):
     queue.close()
 
 
-def submitted(topology: Topology, *arguments: str) -> list[str]:
-    """The ids of the jobs that voxloom submit makes."""
-    home = topology.folder / "home" / "submitter"
-    return voxloom(topology.client(), "submit", *arguments, home=home).stdout.split()
-
-
 def ended(queue: Queue, job_id: str) -> Job:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (job := queue.job(job_id)).state in ("waiting", "running"):
@@ -73,7 +67,7 @@ def fetched(topology: Topology, job_id: str):
 def test_a_dub_is_that_of_one_machine(topology, queue, tmp_path):
     film = tmp_path / "film.en.srt"
     film.write_text(FILM)
-    (job_id,) = submitted(topology, str(film), "--voice", VOICE)
+    (job_id,) = submit(topology, film)
     assert ended(queue, job_id).state == "finished", queue.job(job_id).error
     out, alone = fetched(topology, job_id), tmp_path / "alone"
     arguments = ["dub", str(film), "--voice", VOICE, "--out", str(alone)]
@@ -90,7 +84,7 @@ def test_a_folder_of_books_is_made_at_its_time_and_not_before(topology, queue, t
         write_book(tmp_path / "books" / f"{name}.md", Random(name), 30)
     due = datetime.now() + timedelta(seconds=AHEAD_SECONDS)
     at = ("--at", due.isoformat(timespec="seconds"))
-    jobs = submitted(topology, str(tmp_path / "books"), "--voice", VOICE, *at)
+    jobs = submit(topology, tmp_path / "books", *at)
     assert [queue.job(one).title for one in jobs] == list(names)
     for job_id, name in zip(jobs, names, strict=True):
         job = ended(queue, job_id)
