@@ -9,6 +9,7 @@ import typer
 from configs.presets import load_presets
 from configs.settings import PREFIX, Settings
 from studio.cli import app
+from tasks.calibration import UTTERANCES_A_THREAD, UTTERANCES_OF_A_GPU
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +68,8 @@ def test_its_variables_exist(readme):
     named = set(re.findall(rf"`{PREFIX}(\w+)`", readme))
     assert named
     assert named <= {field.upper() for field in Settings.model_fields}
-    default = Settings.model_fields["batch_size"].default
-    assert f"`VOXLOOM_BATCH_SIZE` | utterances in one unit of work | {default} |" in readme
+    shown = f"{UTTERANCES_A_THREAD} for each thread, {UTTERANCES_OF_A_GPU} on a GPU"
+    assert f"`VOXLOOM_BATCH_SIZE` | utterances in one unit of work | {shown}" in readme
 
 
 def test_its_links_lead_somewhere(readme, root):
