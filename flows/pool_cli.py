@@ -101,8 +101,9 @@ def pool_work(
         typer.Option(
             "--devices",
             metavar="LIST",
-            help="The GPUs that speak, as in 0,1, each with a worker of its own; cpu:2 for two "
-            "workers on the CPU; none. By default all GPUs, or one worker on the CPU.",
+            help="The GPUs that speak, as in 0,1, each with a worker of its own, or 0,0 for two on "
+            "one GPU; cpu:2 for two workers on the CPU; none. By default all GPUs, or one worker "
+            "on the CPU.",
         ),
     ] = "",
     books: Annotated[
