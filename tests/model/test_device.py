@@ -72,7 +72,7 @@ def test_the_built_in_voice_on_a_device(device: None) -> None:
     check_alike(engine.tuned(tuning).render(REQUESTS[:1], there, SAMPLING), expected)
 
 
-@pytest.mark.parametrize("version", ["v2ProPlus", "v3", "v4"])
+@pytest.mark.parametrize("version", ["v2ProPlus", pytest.param("v3", marks=pytest.mark.slow), "v4"])
 def test_official_models_on_a_device(device: None, version: Version, tmp_path: Path) -> None:
     """One request has Chinese characters, which BERT reads."""
     folder = install(tmp_path / "models", version, tmp_path)
