@@ -22,6 +22,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from model.device import CPU
 from model.engine import Engine
 from model.precision import lower_generator, lower_transformer
 from model.s2.flow_matching import CFM
@@ -236,7 +237,9 @@ def measure(rounds: int, lines: int) -> tuple[list[Check], list[Ratio], dict[str
     """The gate, and where it is passed the ratios and the costs end to end."""
     torch.set_num_threads(1)
     vits = official_v2()
-    engines = {precision: Engine.load(precision=precision) for precision in ("f32", "bf16")}
+    engines = {
+        precision: Engine.load(precision=precision, device=CPU) for precision in ("f32", "bf16")
+    }
     flow = built_in(engines["f32"])
     checks = [*check_vits(vits), *check_flow(flow)]
     if not all(check.passed for check in checks):

@@ -25,7 +25,7 @@ from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_
 from model.built_in_stage import BuiltInStage, Reference
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
-from model.decode import Decoder, Sentence, longest_repetition, token_bound
+from model.decode import SLOTS, Decoder, Sentence, longest_repetition, token_bound
 from model.device import CPU, Device, best_device
 from model.overlap import collect, single_threaded, sounded
 from model.precision import Precision, fastest_precision
@@ -62,8 +62,8 @@ HEADROOM = 0.6
 RUMBLE_HZ = 50.0
 """What is below is no voice. Of a sample with rumble the model makes more of it: in one reader's
 voice nine tenths of the energy was below this, and every fifth line was clipped for it."""
-SLOTS, SLOTS_OF_A_GPU = 32, 64
-"""Sentences that S1 decodes at once."""
+SLOTS_OF_A_GPU = 64
+"""Sentences that S1 decodes at once there."""
 
 
 class Engine:

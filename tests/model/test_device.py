@@ -72,7 +72,7 @@ def test_the_built_in_voice_on_a_device(device: None) -> None:
     check_alike(engine.tuned(tuning).render(REQUESTS[:1], there, SAMPLING), expected)
 
 
-@pytest.mark.parametrize("version", ["v2ProPlus", "v3", "v4"])
+@pytest.mark.parametrize("version", ["v2ProPlus", pytest.param("v3", marks=pytest.mark.slow), "v4"])
 def test_official_models_on_a_device(device: None, version: Version, tmp_path: Path) -> None:
     """One request has Chinese characters, which BERT reads."""
     folder = install(tmp_path / "models", version, tmp_path)
@@ -87,18 +87,13 @@ def test_official_models_on_a_device(device: None, version: Version, tmp_path: P
     check_alike(engine.render(requests, there, sampling), expected)
 
 
-def test_bf16_on_a_device(device: None, tmp_path: Path) -> None:
-    """S1 and S2 take it; what comes out is not compared, since the two round in other places."""
-    folder = install(tmp_path / "models", "v4", tmp_path)
-    engines = [
-        (Engine(random_model(0), "bf16", device=gpu(True)), None),
-        (OfficialEngine.load(folder, precision="bf16", device=gpu(True)), PROMPT),
-    ]
-    for engine, prompt in engines:
-        reference = engine.reference([sample()], prompt)
-        made = [one.audio for one in engine.render(REQUESTS[2:], reference, SAMPLING)]
-        assert all(np.isfinite(audio).all() for audio in made)
-        assert all(np.abs(audio).max(initial=0) > 0 for audio in made)
+def test_bf16_on_a_device(device: None) -> None:
+    """What comes out is not compared, since CPU and device round in other places."""
+    engine = Engine(random_model(0), "bf16", device=gpu(True))
+    reference = engine.reference([sample()])
+    (made,) = engine.render(REQUESTS[2:3], reference, SAMPLING)
+    assert np.isfinite(made.audio).all()
+    assert np.abs(made.audio).max() > 0
 
 
 def test_a_step_asks_the_device_nothing(device: None) -> None:
