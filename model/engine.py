@@ -47,7 +47,7 @@ from model.spectral import MelConfig, log_mel, normalise_mel
 from model.text import phone_ids
 from model.windows import Line, conditions
 
-ENGINE_VERSION = "5"
+ENGINE_VERSION = "6"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -128,12 +128,14 @@ class Engine:
         return Engine(model, self._precision, self._slots, self._device)
 
     @torch.inference_mode()
+    @single_threaded()
     def voice_vector(self, sample: Sample) -> np.ndarray:
         """What the reference encoder makes of a sample of at least a second, (gin,) float32."""
         _, mel = self._listen(sample)
         return self._embedded(mel)[0, :, 0].cpu().numpy()
 
     @torch.inference_mode()
+    @single_threaded()
     def reference(self, samples: Sequence[Sample], prompt: Prompt | None = None) -> Reference:
         """A voice from samples of one speaker, of which 12 s each are heard.
 

@@ -57,7 +57,7 @@ from model.text import Word, phone_ids
 from model.text.bert import bert_features, load_bert
 from model.windows import Line
 
-ENGINE_VERSION = "4"
+ENGINE_VERSION = "5"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 SLOTS, SLOTS_OF_A_GPU = 8, 32
@@ -144,6 +144,7 @@ class OfficialEngine:
         return Engine(_built_in()).voice_vector(sample)
 
     @torch.inference_mode()
+    @single_threaded()
     def reference(self, samples: Sequence[Sample], prompt: Prompt | None = None) -> Reference:
         """A voice from samples of one speaker, of which 10 s each are heard.
 

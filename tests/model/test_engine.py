@@ -312,6 +312,24 @@ def test_a_word_of_the_built_in_voice_is_whole_and_does_not_click(root: Path) ->
     assert made.pronunciation.lost < UNHEARD.lost
 
 
+def test_a_voice_does_not_depend_on_the_number_of_threads(root: Path) -> None:
+    """Of the built-in voice, whose sums are long enough to be cut in pieces."""
+    engine = Engine.load()
+    audio, rate = soundfile.read(root / "demo" / "voice.flac", dtype="float32")
+    before = torch.get_num_threads()
+    try:
+        made = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            made.append(engine.reference([Sample(audio, rate)]))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    one, two = made
+    for name in ("voice", "prompt_mel", "prompt_fea"):
+        assert torch.equal(getattr(one, name), getattr(two, name))
+
+
 def test_nothing_to_say(engine: Engine, voice: Reference) -> None:
     assert engine.render([], voice) == []
     with pytest.raises(ValueError, match="no phones"):
