@@ -23,7 +23,6 @@ from model.speaking import Hearing, Prompt, Rendering, Request, Sample, Semantic
 
 PRETRAINED = Path(__file__).parent
 DEFAULT_SAMPLING = Sampling()
-SLOTS = 1
 TOKENS_PER_SECOND = 25
 PHONES_PER_SECOND = 13.0
 
@@ -42,7 +41,8 @@ class Engine:
         directory: Path | None = None,
         threads: int | None = None,
         precision: str | None = None,
-        slots: int = SLOTS,
+        slots: int | None = None,
+        device: Any = None,
     ) -> "Engine":
         time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", "0")))
         return cls()
