@@ -180,6 +180,38 @@ def test_every_reason_to_listen_is_said_in_chinese(root: Path) -> None:
     )
 
 
+READERS = ("read_book", "plain_book", "epub_guard", "epub_chapters", "epub_package", "readings")
+MENDERS = ("subtitle_times", "subtitle_scan", "subtitle_formats", "subtitle_encoding")
+
+
+def written_in(path: Path) -> Iterator[str]:
+    """The sentences that stand in a module, but for docstrings and errors."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    others: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        error = isinstance(node, ast.Call) and getattr(node.func, "id", "") in SENTENCES
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if error or docstring or isinstance(node, ast.JoinedStr):
+            others |= set(ast.walk(node)) - ({node} if isinstance(node, ast.JoinedStr) else set())
+    for node in ast.walk(tree):
+        if node not in others and re.fullmatch(r"[A-Z].+[.]", literal(node)):
+            yield literal(node)
+
+
+def test_what_was_mended_in_a_book_or_in_subtitles_is_said_in_chinese(root: Path) -> None:
+    told = [
+        sentence
+        for name in READERS
+        for sentence in said_in(root / "tasks" / f"{name}.py", {"append": 0, "warn": 0})
+    ]
+    assert len(told) >= 14
+    for name in MENDERS:
+        told += written_in(root / "tasks" / f"{name}.py")
+    assert "It has no number." in told and len(told) >= 34
+    assert sorted({one for one in told if translated(one, "zh") is None}) == []
+    assert translated("It had no length; it is given 0.50 s. (12 times in all)", "zh") is not None
+
+
 def test_what_is_not_known_is_shown_in_english() -> None:
     odd = "Nobody <b>knows</b>: this"
     assert translated(odd, "zh") is None and translated(odd, "en") == odd
