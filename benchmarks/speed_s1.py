@@ -20,7 +20,7 @@ from model.engine import PRETRAINED
 from model.linear import Precision
 from model.s1 import S1Config, Text2SemanticDecoder
 from model.sampling import SHORTEST, Sampling
-from model.slots import REACH, Sentence, SlotTable
+from model.slots import Sentence, SlotTable
 
 SAMPLING = Sampling(top_k=15, temperature=1.0, repetition_penalty=1.35)
 GREEDY = Sampling(top_k=1, temperature=1.0)
@@ -161,7 +161,7 @@ def warm_table(
     s1: Text2SemanticDecoder, rows: int, context: int, steps: int, precision: Precision
 ) -> SlotTable:
     """A table as if so many slots of so many places had been filled."""
-    table = SlotTable(s1, rows, context + steps + REACH, SAMPLING, precision)
+    table = SlotTable(s1, rows, context + steps, SAMPLING, precision)
     for cache in table.keys + table.values:
         cache.normal_()
     table.lengths.fill_(context)
@@ -189,12 +189,15 @@ def decode_case(s1: Text2SemanticDecoder, batch: int, context: int, precision: P
     steps = max(2, 16 // batch)
     plain = Plain(s1, SAMPLING)
     plain.warm(batch, context)
-    start = dict(vars(plain))
+    position, logits, seen, hidden = plain.position, plain.logits, plain.seen, plain.hidden
     table = warm_table(s1, batch, context, steps, precision)
     rows = torch.arange(batch)
 
     def run_plain() -> None:
-        vars(plain).update(start, keys=list(start["keys"]), values=list(start["values"]))
+        # What the last run added is forgotten; a second copy of the caches would be too large.
+        plain.keys = [keys[:, :, :context] for keys in plain.keys]
+        plain.values = [values[:, :, :context] for values in plain.values]
+        plain.position, plain.logits, plain.seen, plain.hidden = position, logits, seen, hidden
         for _ in range(steps):
             plain.step()
 
