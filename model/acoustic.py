@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 
 import soxr
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model import speaker
+from model.graphs import Recorded
 from model.official import OfficialModel
 from model.precision import Precision, lower_generator, lower_transformer
 from model.s2.flow_matching import CFM
@@ -83,12 +85,16 @@ class Stage(Protocol):
 
 
 class VitsStage:
-    """v1, v2, v2Pro and v2ProPlus: straight to a waveform at 32 kHz. Lowers the model in place."""
+    """v1, v2, v2Pro and v2ProPlus: straight to a waveform at 32 kHz. Lowers the model in place;
+    `graphs`: the work on many windows is recorded (model/graphs.py)."""
 
-    def __init__(self, model: OfficialModel, precision: Precision = "f32") -> None:
+    def __init__(
+        self, model: OfficialModel, precision: Precision = "f32", graphs: bool = False
+    ) -> None:
         self._s2: Any = model.s2
         if precision == "bf16":
             lower_generator(cast("Generator", self._s2.dec))
+        self._packed = Recorded(lambda _, mel, vector: self._s2.dec(mel, vector), graphs)
         self._speaker = model.speaker
         self._device: torch.device = self._s2.ssl_proj.weight.device
 
@@ -112,7 +118,9 @@ class VitsStage:
             latents |= self._latents(lines, some, voice, sampling.speed)
         frames = PACKED_FRAMES if rows > 1 else LONGEST_FRAMES
         ordered = [latents[number] for number in range(len(lines))]
-        return generate(self._s2.dec, ordered, voice, frames, rows)
+        return generate(
+            self._s2.dec, ordered, voice, frames, rows, lambda mel: self._packed(None, mel, voice)
+        )
 
     def _latents(
         self, lines: Sequence[Line], some: Together, voice: Tensor, speed: float
@@ -175,6 +183,7 @@ class FlowStage:
             lower_transformer(cfm.estimator)
             if isinstance(self._vocoder, Generator):
                 lower_generator(self._vocoder)
+        self._packed = Recorded(lambda _, mel: self._vocoder(mel), graphs)
         self._windows = WINDOWS[model.version]
         self._flow = WindowedFlow(cfm, self._windows.window_frames, graphs=graphs)
         self._device: torch.device = self._s2.ssl_proj.weight.device
@@ -213,7 +222,8 @@ class FlowStage:
         mels = [denormalise_mel(torch.cat(one.pieces, 2)) for one in made]
         if isinstance(self._vocoder, Generator):
             frames = PACKED_FRAMES if rows > 1 else LONGEST_FRAMES
-            return generate(self._vocoder, mels, None, frames, rows)
+            recorded = partial(self._packed, None)
+            return generate(self._vocoder, mels, None, frames, rows, recorded)
         return [self._vocoder(mel)[0, 0] for mel in mels]
 
     def _window(self, one: _Flow, start: int, room: int, voice: FlowVoice) -> Window:

@@ -116,7 +116,7 @@ class OfficialEngine:
             self._stage = FlowStage(model, precision, device.graphs)
             self.hearing = Hearing(LONGEST_SECONDS, False, "needed", inventory)
         else:
-            self._stage = VitsStage(model, precision)
+            self._stage = VitsStage(model, precision, device.graphs)
             self.hearing = Hearing(LONGEST_SECONDS, True, "useful", inventory)
         self.sample_rate = model.sample_rate
         version = f"{ENGINE_VERSION}:{precision}:{model.content_hash}"

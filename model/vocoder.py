@@ -6,7 +6,7 @@ Its view is bounded: `generate` has it work through windows of one shape.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
@@ -171,27 +171,36 @@ def generate(
     voice: Tensor | None = None,
     frames: int = 512,
     rows: int = 1,
+    recorded: Callable[[Tensor], Tensor] | None = None,
 ) -> list[Tensor]:
     """Mels (1, mels, T) of sentences -> the waveform of each (samples,), as if made at once.
 
     Windows of `frames` bound the memory: 512 frames of v2 are 10 s. With `rows` > 1 so many windows
-    of all sentences go together, short ones padded, and each pass has the very same shape, as a
-    graph on a GPU needs it; on a CPU one window fills a core.
+    of all sentences go together, short ones padded, in passes of the very same shape; on a CPU one
+    window fills a core. `recorded(mel)` stands in for the generator with its voice where `rows`
+    windows are full, as all are but those of sentences that are shorter than a window.
     """
     hop = generator.config.hop_samples
     audio = [mel.new_zeros(mel.shape[2] * hop) for mel in mels]
     cuts = windows([mel.shape[2] for mel in mels], frames, generator.config.reach)
-    for begin in range(0, len(cuts), rows):
-        group = cuts[begin : begin + rows]
-        parts = [mels[one.item][..., one.start : one.stop] for one in group]
-        lengths = None
-        if rows > 1:
-            sizes = [part.shape[2] for part in parts] + [0] * (rows - len(parts))
-            lengths = torch.tensor(sizes) if min(sizes) < frames else None
-            parts = [F.pad(part, (0, frames - part.shape[2])) for part in parts]
-            parts += [torch.zeros_like(parts[0])] * (rows - len(parts))
-        made = generator(torch.cat(parts), voice, lengths)
-        for sound, one in zip(made, group, strict=False):
-            kept = slice((one.first - one.start) * hop, (one.last - one.start) * hop)
-            audio[one.item][one.first * hop : one.last * hop] = sound[0, kept]
+    full = [one for one in cuts if one.stop - one.start == frames]
+    short = [one for one in cuts if one.stop - one.start < frames]
+    for some in (full, short):
+        for begin in range(0, len(some), rows):
+            group = some[begin : begin + rows]
+            parts = [mels[one.item][..., one.start : one.stop] for one in group]
+            lengths = None
+            if rows > 1:
+                if some is short:
+                    sizes = [part.shape[2] for part in parts] + [0] * (rows - len(parts))
+                    lengths = torch.tensor(sizes)
+                parts = [F.pad(part, (0, frames - part.shape[2])) for part in parts]
+                parts += [torch.zeros_like(parts[0])] * (rows - len(parts))
+            if some is full and recorded and rows > 1:
+                made = recorded(torch.cat(parts))
+            else:
+                made = generator(torch.cat(parts), voice, lengths)
+            for sound, one in zip(made, group, strict=False):
+                kept = slice((one.first - one.start) * hop, (one.last - one.start) * hop)
+                audio[one.item][one.first * hop : one.last * hop] = sound[0, kept]
     return audio

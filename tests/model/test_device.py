@@ -85,6 +85,8 @@ def test_official_models_on_a_device(device: None, version: Version, tmp_path: P
     there = engine.reference([sample()], PROMPT)
     assert there.tokens.device == there.features.device == pretend_cuda.WHERE
     check_alike(engine.render(requests, there, sampling), expected)
+    if version != "v3":
+        assert any(engine._stage._packed._graphs.values()), "a pass of the vocoder was recorded"
 
 
 def test_bf16_on_a_device(device: None) -> None:
