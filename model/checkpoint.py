@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,6 +69,9 @@ _PARTS: dict[str, tuple[type[nn.Module], type]] = {
     "vocoder": (IstftVocoder, IstftVocoderConfig),
 }
 
+_DRAWING = threading.Lock()
+"""Held while a network draws its first weights: threads share PyTorch's generator."""
+
 
 def load_model(folder: Path) -> VoiceModel:
     """Loads a voice model; UserError when the folder holds none, or a damaged one."""
@@ -98,7 +102,8 @@ def load_model(folder: Path) -> VoiceModel:
         digest.update(shard.read_bytes())
     modules: dict[str, Any] = {}
     for part, (module_class, config_class) in _PARTS.items():
-        module = module_class(_build(config_class, config.get(part)))
+        with _DRAWING:
+            module = module_class(_build(config_class, config.get(part)))
         own = {
             k.removeprefix(f"{part}."): v.float()
             for k, v in state.items()
@@ -181,7 +186,7 @@ def _fits(value: object, kind: type) -> bool:
 
 def random_model(seed: int) -> VoiceModel:
     """A tiny model with random weights, for tests: everything works, nothing is understood."""
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         modules = _tiny_parts()
         for parameter in modules["s2"].cfm.parameters():
