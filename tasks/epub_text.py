@@ -10,8 +10,29 @@ from typing import NamedTuple
 from lxml import etree
 
 from tasks.book import Origin, Remark
+from tasks.epub_elements import (
+    BLOCKS,
+    Mark,
+    Ruby,
+    breaks_scene,
+    has_words,
+    in_note_mark,
+    in_ornament,
+    is_block,
+    is_heading,
+    is_hidden,
+    is_initial,
+    is_internal,
+    is_printed_alt,
+    is_printed_number,
+    is_verse,
+    mark_of,
+    read_ruby,
+    speaker_of,
+    ssml,
+    touches_title,
+)
 from tasks.epub_fold import fold_text, folded_offsets
-from tasks.epub_lexicon import ALPHABETS
 from tasks.epub_markup import XML, classes_of, local_name, named, text_nodes, types_of
 from tasks.epub_notes import (
     NOTE_GROUPS,
@@ -21,15 +42,15 @@ from tasks.epub_notes import (
     is_note_number,
     note_target,
 )
+from tasks.epub_writing import (
+    NO_LANGUAGE,
+    is_rare_character,
+    is_reading,
+    is_written_in,
+    primary_language,
+)
 from tasks.matter import AS_USUAL, MATTER, NARRATIVE, SKIPPED, Reading
 
-BLOCKS = set(
-    """
-    address article aside blockquote body caption center dd details dialog dir div dl dt fieldset
-    figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu
-    ol optgroup option p pre section summary table tbody td tfoot th thead tr ul
-    """.split()  # noqa: SIM905
-)
 HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 # Never text, or text for machines only. `rt` says what the ruby base says; `case` of an
 # epub:switch needs a renderer, its `default` is plain XHTML.
@@ -39,51 +60,14 @@ SILENT = set(
     select style svg template textarea title video
     """.split()  # noqa: SIM905
 )
-
-VERSE_TYPES = {"z3998:hymn", "z3998:poem", "z3998:song", "z3998:verse"}
-VERSE_CLASS = re.compile(r"(poem|poetry|verse|stanza|line-?group)[-_\w]*|lg")
-BREAK_CLASS = re.compile(
-    r"(scene|section|thought|text|space|context)[-_]?break|asterism|fleuron|ornament|tb|dinkus"
-)
-NUMBER_CLASS = re.compile(
-    r"(page-?(num(ber)?|no)|pagenum|x-ebookmaker-pageno|l-?num|line-?num(ber)?)s?"
-)
-PART_OF_TITLE = re.compile(r"(.*[:_-])?(label|ordinal|title|subtitle|number|num|chapnum)")
 # Ornaments that stand for a scene break. Lone dashes and points may be speech, so they count in
 # a row only.
 ORNAMENT = re.compile(r"(?:[*⁂•·∙⋅※❦❧☙✦✧✶★☆◆◇◊○●■□▪~#]|[-–—―+=_]{3,}|\s)+")
-HEADING_TYPES = {"covertitle", "fulltitle", "heading", "subtitle", "title"}
-HEADING_CLASS = re.compile(r"(chap(ter)?|part|book)[-_]?(title|head(ing)?|num(ber)?|no)")
-HIDING = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
-SSML = "http://www.w3.org/2001/10/synthesis"
-# What the Structural Semantics Vocabulary says of a word, as Standard Ebooks uses it.
-ROLES = {
-    "z3998:acronym": "word",
-    "z3998:grapheme": "letters",
-    "z3998:initialism": "letters",
-    "z3998:roman": "roman",
-}
-PERSONA_CLASSES = {"persona", "speaker"}
-SPEECHES = {"dd", "div", "li", "p", "tr"}
 NOTE_CLASSES = {"endnote", "endnotes", "footnote", "footnotes", "rearnote", "rearnotes"}
-NO_LANGUAGE = {"", "mis", "mul", "und", "zxx"}
-# Readings over ideographs that are romanised or in bopomofo are for learners; points are emphasis.
-IDEOGRAPH = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-SPOKEN_READING = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uac00-\ud7af\u3400-\u9fff]")
-GAIJI = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
-DENSE_LANGUAGES = {"ja", "ko", "yue", "zh"}
 FILE_NAME = re.compile(r"\S+\.(?:jpe?g|png|gif|svg|webp|tiff?|bmp)", re.I)
 IMAGE_WORDS = {"image", "img", "picture", "illustration", "cover", "*"}
 DESCRIPTIONS = "pictures' descriptions"
 FORMULAS = "formulas without a text"
-# An element with a pronunciation holds a few words; one that holds paragraphs says nothing of them.
-MAX_MARKED = 50
-BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|list-item|table)", re.I)
-# Ebookmaker's editions without images print an image's alternative text in such spans; where the
-# image was a letter, the word needs it.
-PRINTED_ALT = re.compile(r"img_images_")
-LONGEST_INITIAL = 3
 
 
 class _Piece(NamedTuple):
@@ -133,35 +117,6 @@ class Extract:
     notes: dict[str, list[Passage]] = field(default_factory=dict)
 
 
-@dataclass(eq=False)
-class _Mark:
-    """What an element says of all its text together; every element has its own."""
-
-    said: str = ""
-    phonemes: str = ""
-    alphabet: str = ""
-    role: str = ""
-
-
-@dataclass(eq=False)
-class _Ruby:
-    """A ruby in the making: the base at hand, and whether its reading has been seen."""
-
-    mark: _Mark = field(default_factory=_Mark)
-    closed: bool = False
-
-    def base(self) -> _Mark:
-        """The mark of base text that comes now."""
-        if self.closed:
-            self.mark, self.closed = _Mark(), False
-        return self.mark
-
-    def read(self, reading: str) -> None:
-        """A reading; where there are several in a row, they belong to one base."""
-        self.mark.said += reading
-        self.closed = True
-
-
 @dataclass(frozen=True)
 class _Context:
     """What an element's ancestors say about the text in it."""
@@ -178,8 +133,8 @@ class _Context:
     language: str = ""
     speaker: str = ""
     alphabet: str = ""
-    mark: _Mark | None = None
-    ruby: _Ruby | None = None
+    mark: Mark | None = None
+    ruby: Ruby | None = None
     wordless: bool = False
 
 
@@ -247,7 +202,7 @@ class _Walker:
         self.starts = starts
         self.matter = matter
         self.path = path
-        self.language = _primary(language)
+        self.language = primary_language(language)
         self.reading = reading
         self.bodies = bodies
         self.hidden = hidden
@@ -260,7 +215,7 @@ class _Walker:
     def _begin_remarks(self) -> None:
         # What the text since the last passage carries: raw start and end of each part of
         # `self.parts`, its context and mark; the notes that it refers to; notes in its middle.
-        self.told: list[tuple[int, int, _Context, _Mark | None]] = []
+        self.told: list[tuple[int, int, _Context, Mark | None]] = []
         self.raw_length = 0
         self.references: list[Place] = []
         self.asides: dict[str, list[_Piece]] = {}
@@ -304,7 +259,7 @@ class _Walker:
         begins = not outer.level and not self.starts.isdisjoint(marks)
         if begins or _ends_passage(element, name, context, outer):
             self._flush(context)
-        elif context.level and _touches_title(element):
+        elif context.level and touches_title(element):
             self._text(" ", context)
         for mark in marks:
             if not context.reason:
@@ -314,15 +269,15 @@ class _Walker:
         elif name == "hr" and not context.silent and not context.reason:
             if "pagebreak" not in types_of(element):
                 self._scene_break()
-        elif name == "a" and (not outer.silent or _in_note_mark(element)):
-            if _is_internal(element) and not context.silent:
+        elif name == "a" and (not outer.silent or in_note_mark(element)):
+            if is_internal(element) and not context.silent:
                 self.links += 1
             if (target := note_target(element, self.path)) is not None:
                 self.references.append(target)
         elif name in ("img", "math") and not outer.silent:
             self._describe(element, name, context, outer)
         elif name in ("rt", "rtc") and outer.ruby is not None:
-            _read_ruby(element, name, outer.ruby)
+            read_ruby(element, name, outer.ruby)
         stack.append((element, context, iter(element)))
         if element.text:
             self._text(element.text, context, self.nodes[element, False])
@@ -332,7 +287,7 @@ class _Walker:
         if not _ends_passage(element, name, context, outer):
             return
         self._flush(outer)
-        breaks = name != "hr" and any(map(BREAK_CLASS.fullmatch, classes_of(element)))
+        breaks = name != "hr" and breaks_scene(element)
         if breaks and not context.silent and not fold_text("".join(element.itertext())):
             self._scene_break()
 
@@ -343,40 +298,37 @@ class _Walker:
         types, classes = types_of(element), classes_of(element)
         silent = (
             name in self.silent
-            or (element not in self.bodies and (_is_hidden(element) or element in self.hidden))
+            or (element not in self.bodies and (is_hidden(element) or element in self.hidden))
             or "pagebreak" in types
-            or any(map(NUMBER_CLASS.fullmatch, classes))
+            or is_printed_number(classes)
             or is_note_mark(element, name, types, classes)
             or (outer.note != "" and self._begins() and is_note_number(element, name))
-            or (not outer.level and _is_printed_alt(element))
+            or (not outer.level and is_printed_alt(element))
         )
         reason, note = self._reason(element, name, types, classes, outer)
         narrative = next((NARRATIVE[kind] for kind in sorted(types) if kind in NARRATIVE), "")
         level = HEADINGS.get(name, outer.level)
-        if not level and _is_heading(element, name, types, classes, outer):
+        if not level and is_heading(element, name, types, classes, outer.heading_group):
             level = 6
         group = outer.heading_group or name == "hgroup"
-        block = name in BLOCKS
-        verse = outer.verse or bool(types & VERSE_TYPES)
-        verse = verse or (block and any(map(VERSE_CLASS.fullmatch, classes)))
         language = (element.get(f"{{{XML}}}lang") or element.get("lang") or "").strip()
-        alphabet = _ssml(element, "alphabet").strip().lower() or outer.alphabet
+        alphabet = ssml(element, "alphabet").strip().lower() or outer.alphabet
         return _Context(
             level=level,
             heading_group=group,
-            verse=verse,
+            verse=outer.verse or is_verse(name, types, classes),
             silent=silent,
             caption=outer.caption or (level > 0 and "caption" in classes),
-            linked=outer.linked or (name == "a" and _is_internal(element)),
+            linked=outer.linked or (name == "a" and is_internal(element)),
             reason=reason,
             matter=narrative or outer.matter,
             note=note,
             language=language or outer.language,
-            speaker=_speaker(element, name, types, classes, outer.speaker),
+            speaker=speaker_of(element, name, types, classes, outer.speaker),
             alphabet=alphabet,
-            mark=_mark(element, types, alphabet, outer.mark),
-            ruby=_Ruby() if name == "ruby" else outer.ruby,
-            wordless=outer.wordless or (level > outer.level and not _has_words(element)),
+            mark=mark_of(element, types, alphabet, outer.mark),
+            ruby=Ruby() if name == "ruby" else outer.ruby,
+            wordless=outer.wordless or (level > outer.level and not has_words(element)),
         )
 
     def _reason(
@@ -431,13 +383,13 @@ class _Walker:
         said = fold_text(element.get("alt", ""))
         if not said or element.get("role", "").lower() in ("presentation", "none"):
             return
-        if _is_rare_character(said) or (self._begins() and _is_initial(element, said)):
+        if is_rare_character(said) or (self._begins() and is_initial(element, said)):
             self._text(said, context)
         elif FILE_NAME.fullmatch(said) or said.casefold() in IMAGE_WORDS or is_ornament(said):
             return
-        elif context.wordless or (self.reading.images and not _in_ornament(element)):
+        elif context.wordless or (self.reading.images and not in_ornament(element)):
             self._text(f" {said} ", context)
-        elif not _in_ornament(element):
+        elif not in_ornament(element):
             self.result.skipped.setdefault(DESCRIPTIONS, []).append(said)
 
     def _begins(self) -> bool:
@@ -475,7 +427,7 @@ class _Walker:
         for mark, run in groupby(self.told, key=lambda part: part[3]):
             if mark is not None:
                 parts = list(run)
-                told = {one.name: getattr(mark, one.name) for one in fields(_Mark)}
+                told = {one.name: getattr(mark, one.name) for one in fields(Mark)}
                 found.append((parts[0][0], parts[-1][1], Remark(0, 0, **told)))
         if not found:
             return ()
@@ -490,9 +442,9 @@ class _Walker:
                 for name, value in vars(remark).items()
                 if name not in ("start", "end") and value
             }
-            if not _is_reading(told.get("said", ""), text[start:end]):
+            if not is_reading(told.get("said", ""), text[start:end]):
                 told.pop("said", "")
-            if not _is_written_in(told.get("language", ""), text[start:end]):
+            if not is_written_in(told.get("language", ""), text[start:end]):
                 told.pop("language", "")
             if start < end and told:
                 merged.setdefault((start, end), {}).update(told)
@@ -500,7 +452,7 @@ class _Walker:
 
     def _foreign(self, context: _Context) -> str:
         """The language of a text where it is not the book's."""
-        primary = _primary(context.language)
+        primary = primary_language(context.language)
         if primary in NO_LANGUAGE or primary == self.language:
             return ""
         return context.language
@@ -611,161 +563,6 @@ def _folded(pieces: Sequence[_Piece]) -> tuple[str, tuple[Origin, ...]]:
     return text, tuple(origins)
 
 
-def _is_block(element: etree._Element, name: str) -> bool:
-    return name in BLOCKS or BLOCK_STYLE.search(element.get("style", "")) is not None
-
-
-def _is_internal(element: etree._Element) -> bool:
-    href = element.get("href", "")
-    return bool(href) and "://" not in href and not href.startswith("mailto:")
-
-
 def _ends_passage(element: etree._Element, name: str, context: _Context, outer: _Context) -> bool:
     """Whether an element's edges are edges of passages."""
-    return _is_block(element, name) or context.matter != outer.matter
-
-
-def _is_heading(
-    element: etree._Element, name: str, types: set[str], classes: set[str], outer: _Context
-) -> bool:
-    """Whether a paragraph is a heading by what it says of itself, though it is no h1 to h6."""
-    if name == "p" and outer.heading_group:
-        return True
-    if name not in ("p", "div") or any(local_name(child) in BLOCKS for child in element):
-        return False
-    return bool(types & HEADING_TYPES) or any(map(HEADING_CLASS.fullmatch, classes))
-
-
-def _primary(language: str) -> str:
-    return language.partition("-")[0].partition("_")[0].strip().lower()
-
-
-def _is_hidden(element: etree._Element) -> bool:
-    """Whether an element itself says that nobody is to see it."""
-    return (
-        element.get("hidden") is not None
-        or element.get("aria-hidden", "").lower() == "true"
-        or HIDING.search(element.get("style", "")) is not None
-    )
-
-
-def _ssml(element: etree._Element, name: str) -> str:
-    return element.get(f"{{{SSML}}}{name}") or element.get(f"ssml:{name}") or ""
-
-
-def _mark(
-    element: etree._Element, types: set[str], alphabet: str, outer: _Mark | None
-) -> _Mark | None:
-    """What an element says of its words together; the outermost pronunciation counts."""
-    if outer is not None and outer.phonemes:
-        return outer
-    phonemes = fold_text(_ssml(element, "ph"))
-    role = next((ROLES[kind] for kind in sorted(types) if kind in ROLES), "")
-    known = ALPHABETS.get(alphabet or "ipa", "")
-    if not (phonemes and known) and not role:
-        return outer
-    inside = element.iter()
-    for number, inner in enumerate(inside):
-        if number > MAX_MARKED or (inner is not element and local_name(inner) in BLOCKS):
-            return outer
-    return _Mark("", phonemes, known, role) if phonemes and known else _Mark(role=role)
-
-
-def _read_ruby(element: etree._Element, name: str, ruby: _Ruby) -> None:
-    """Take a reading; a second row of readings does not count."""
-    parent = element.getparent()
-    if name == "rtc" and ruby.mark.said:
-        return
-    if name == "rt" and parent is not None and local_name(parent) == "rtc":
-        return
-    ruby.read(fold_text("".join(element.itertext())))
-
-
-def _is_reading(said: str, base: str) -> bool:
-    """Whether a ruby's annotation is what its base is read as."""
-    if IDEOGRAPH.search(base):
-        return SPOKEN_READING.search(said) is not None
-    return any(character.isalnum() for character in said)
-
-
-def _is_written_in(language: str, text: str) -> bool:
-    """Whether a text may be in a language by its script: tools declare what nobody wrote."""
-    dense = len(GAIJI.findall(text)) + len(HANGUL.findall(text))
-    if _primary(language) in DENSE_LANGUAGES:
-        return dense > 0 or not any(map(str.isalpha, text))
-    return 2 * dense <= sum(map(str.isalpha, text))
-
-
-def _is_persona(element: etree._Element) -> bool:
-    return "z3998:persona" in types_of(element) or bool(classes_of(element) & PERSONA_CLASSES)
-
-
-def _speaker(
-    element: etree._Element, name: str, types: set[str], classes: set[str], outer: str
-) -> str:
-    """Who says the text of an element of a play; the names themselves are the narrator's."""
-    if "z3998:persona" in types or classes & PERSONA_CLASSES or "z3998:stage-direction" in types:
-        return ""
-    if name not in SPEECHES:
-        return outer
-    first = list(element[:3])
-    if name == "dd" and (before := element.getprevious()) is not None:
-        first.append(before)
-    for child in first:
-        if isinstance(child.tag, str) and _is_persona(child):
-            return fold_text("".join(child.itertext())).strip(" .:—-")
-    return outer
-
-
-def _has_words(element: etree._Element) -> bool:
-    return any(text.strip() for text in element.itertext())
-
-
-def _is_rare_character(said: str) -> bool:
-    """Whether a picture stands for a character that fonts lack."""
-    return len(said) == 1 and GAIJI.fullmatch(said) is not None
-
-
-def _is_initial(element: etree._Element, said: str) -> bool:
-    """Whether a picture is the first letter of the word that follows it."""
-    if len(said) > LONGEST_INITIAL or sum(map(str.isalpha, said)) != 1:
-        return False
-    parent, after = element.getparent(), element.tail or ""
-    while not after and parent is not None and element.getnext() is None:
-        if local_name(parent) in BLOCKS:
-            return False
-        element, parent, after = parent, parent.getparent(), parent.tail or ""
-    return after[:1].isalpha() or after[:1] in ("'", "’")
-
-
-def _in_note_mark(element: etree._Element) -> bool:
-    """Whether a link is silent because the raised number around it is a note's mark."""
-    parent = element.getparent()
-    if parent is None or not isinstance(parent.tag, str):
-        return False
-    return is_note_mark(parent, local_name(parent), types_of(parent), classes_of(parent))
-
-
-def _in_ornament(element: etree._Element) -> bool:
-    """Whether a picture only separates scenes."""
-    parent = element.getparent()
-    near = [element] if parent is None else [element, parent]
-    return any(BREAK_CLASS.fullmatch(word) for one in near for word in classes_of(one))
-
-
-def _is_printed_alt(element: etree._Element) -> bool:
-    if not PRINTED_ALT.match(element.get("id", "")):
-        return False
-    return len(fold_text("".join(element.itertext()))) > LONGEST_INITIAL
-
-
-def _touches_title(element: etree._Element) -> bool:
-    """Whether a heading's part (label, number, title) follows another with nothing between."""
-    before = element.getprevious()
-    if before is None or (before.tail or "").strip() or local_name(element) in ("br", "sup"):
-        return False
-    return any(
-        PART_OF_TITLE.fullmatch(kind)
-        for part in (before, element)
-        for kind in types_of(part) | classes_of(part)
-    )
+    return is_block(element, name) or context.matter != outer.matter
