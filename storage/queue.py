@@ -13,19 +13,12 @@ States of a batch: open, done, split (its halves are batches of their own), quar
 """
 
 import json
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, get_args
 
-import psycopg
-from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import Row, dict_row
-
-from configs.errors import UsageError, UserError
+from configs.errors import UserError
+from storage.database import PATIENCE_SECONDS, Connection, PatientDatabase
 
 JobKind = Literal["audiobook", "dub"]
 JobState = Literal["waiting", "running", "paused", "finished", "failed", "cancelled"]
@@ -34,12 +27,6 @@ ENDED: Final[tuple[JobState, ...]] = ("finished", "failed", "cancelled")
 
 HIGH, NORMAL, LOW = 1, 2, 3
 MAX_ATTEMPTS = 3
-FIRST_PAUSE = 0.1  # seconds; doubled up to LONGEST_PAUSE
-LONGEST_PAUSE = 5.0
-PATIENCE_SECONDS = 180.0  # PostgreSQL's restart takes less, a broken disk takes longer
-STATEMENT_SECONDS = 30.0  # in which the server gives a statement up
-ANSWER_SECONDS = 40.0  # in which it answers, or it is stopped or gone
-CONNECT_SECONDS = 10
 FORGET_WORKER_SECONDS = 24 * 3600.0
 
 # What `set_state` may do. A job begins to run by `claim_job` alone.
@@ -100,19 +87,6 @@ JOB_COLUMNS = """
     coalesce(extract(epoch FROM started), 0)::float8 AS started,
     coalesce(extract(epoch FROM finished), 0)::float8 AS finished
 """
-
-# What a server says that knows us not; in English, which servers in containers speak. In another
-# language it is found after some tries.
-_REFUSALS = (
-    "password authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "does not exist",
-)
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -194,52 +168,37 @@ class WorkerSeen:
     seen: float
 
 
-class _Connection(psycopg.Connection[Row]):
-    """One that does not wait for ever for a server that has stopped, but lives."""
-
-    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        return super().wait(gen, interval, timeout or ANSWER_SECONDS)
-
-
 class Queue:
     """`url` is a PostgreSQL connection string. May be shared by threads.
 
-    An operation whose connection breaks is begun again, for up to `patience` seconds; then it
-    raises a UserError. All operations can be repeated without harm.
+    All operations can be repeated without harm, so that each is begun again for up to `patience`
+    seconds where the connection breaks; then it raises a UserError.
     """
 
     def __init__(self, url: str, patience: float = PATIENCE_SECONDS) -> None:
-        try:
-            facts = conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            # libpq's message would show the string, and with it the password.
-            raise UsageError(
-                "VOXLOOM_QUEUE is not a PostgreSQL connection string; "
-                "one looks like postgresql://user:password@host:5432/database"
-            ) from None
-        self.name = f"{facts.get('host', 'this machine')}/{facts.get('dbname', '')}"
-        self._url = url
-        self._patience = patience
-        self._lock = threading.Lock()
-        self._connection: psycopg.Connection[dict[str, Any]] | None = None
+        self._database = PatientDatabase(url, patience)
+
+    @property
+    def name(self) -> str:
+        """Where it is, without the password."""
+        return self._database.name
 
     def close(self) -> None:
-        with self._lock:
-            self._drop()
+        self._database.close()
 
     def migrate(self) -> None:
         """Creates what is not there yet; may run at the same time in several processes."""
 
-        def create(connection: psycopg.Connection[dict[str, Any]]) -> None:
+        def create(connection: Connection) -> None:
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(hashtext('voxloom'))")
                 connection.execute(SCHEMA)
 
-        self._patiently(create)
+        self._database.perform(create)
 
     def add_job(self, job: Job) -> None:
         """Adds a job; one whose id is there already is left as it is."""
-        self._run(
+        self._database.run(
             """INSERT INTO voxloom.job
                    (id, kind, title, state, priority, pool, not_before, attempt, error,
                     created, started, finished)
@@ -254,14 +213,14 @@ class Queue:
 
     def job(self, id: str) -> Job:
         """The job of that id; UserError where there is none."""
-        rows = self._run(f"SELECT {JOB_COLUMNS} FROM voxloom.job WHERE id = %(id)s", id=id)
+        rows = self._database.run(f"SELECT {JOB_COLUMNS} FROM voxloom.job WHERE id = %(id)s", id=id)
         if not rows:
             raise UserError(f"There is no job {id}; `voxloom jobs` lists them")
         return Job(**rows[0])
 
     def jobs(self, state: JobState | None = None) -> list[Job]:
         """All jobs, or those of a state, the oldest first."""
-        rows = self._run(
+        rows = self._database.run(
             f"""SELECT {JOB_COLUMNS} FROM voxloom.job
                 WHERE %(state)s::text IS NULL OR state = %(state)s ORDER BY job.created, id""",
             state=state,
@@ -275,7 +234,7 @@ class Queue:
         A job that ended and waits again has its quarantined lines tried again.
         """
 
-        def change(connection: psycopg.Connection[dict[str, Any]]) -> bool:
+        def change(connection: Connection) -> bool:
             with connection.transaction():
                 row = connection.execute(
                     "SELECT state, owner, attempt FROM voxloom.job WHERE id = %s FOR UPDATE", (id,)
@@ -308,11 +267,11 @@ class Queue:
                     )
                 return True
 
-        return self._patiently(change)
+        return self._database.perform(change)
 
     def remove_job(self, id: str) -> bool:
         """Forgets a job that has ended, with its batches; False if it has not, or is not there."""
-        rows = self._run(
+        rows = self._database.run(
             """DELETE FROM voxloom.job WHERE id = %(id)s
                    AND state = ANY(%(ended)s) RETURNING id""",
             id=id,
@@ -327,7 +286,7 @@ class Queue:
 
         The smallest priority goes first, then the oldest; with an `id`, only that job.
         """
-        rows = self._run(
+        rows = self._database.run(
             f"""UPDATE voxloom.job SET state = 'running', owner = %(owner)s,
                     attempt = attempt + 1, error = '', started = coalesce(started, now()),
                     lease_until = now() + make_interval(secs => %(lease)s)
@@ -347,7 +306,7 @@ class Queue:
 
     def renew_job(self, id: str, owner: str, attempt: int, lease_seconds: float) -> bool:
         """Whether the job is still this owner's to run; if so, for that long from now on."""
-        rows = self._run(
+        rows = self._database.run(
             """UPDATE voxloom.job SET lease_until = now() + make_interval(secs => %(lease)s)
                WHERE id = %(id)s AND owner = %(owner)s AND attempt = %(attempt)s
                    AND state = 'running' RETURNING id""",
@@ -362,7 +321,7 @@ class Queue:
         """Adds batches; those whose numbers the job has already are left as they are."""
         values = [(job_id, b.number, b.number, b.manifest, list(b.keys), b.units) for b in batches]
 
-        def insert(connection: psycopg.Connection[dict[str, Any]]) -> None:
+        def insert(connection: Connection) -> None:
             with connection.transaction(), connection.cursor() as cursor:
                 cursor.executemany(
                     """INSERT INTO voxloom.batch (job, number, place, manifest, keys, units)
@@ -370,7 +329,7 @@ class Queue:
                     values,
                 )
 
-        self._patiently(insert)
+        self._database.perform(insert)
 
     def claim(
         self, owner: str, pool: str, lease_seconds: float, max_attempts: int = MAX_ATTEMPTS
@@ -380,7 +339,7 @@ class Queue:
         The job of the smallest priority goes first, then the oldest, and in it the first batch.
         Batches tried `max_attempts` times are left to `quarantine_exhausted`.
         """
-        rows = self._run(
+        rows = self._database.run(
             """UPDATE voxloom.batch SET owner = %(owner)s, attempt = attempt + 1,
                    tries = tries + 1, lease_until = now() + make_interval(secs => %(lease)s)
                WHERE (job, number) = (
@@ -403,7 +362,7 @@ class Queue:
 
     def upcoming(self, pool: str, number: int) -> list[tuple[str, str]]:
         """The jobs and manifests of the batches that are claimed next, if nobody dies."""
-        rows = self._run(
+        rows = self._database.run(
             """SELECT batch.job, batch.manifest
                FROM voxloom.batch JOIN voxloom.job ON job.id = batch.job
                WHERE batch.state = 'open' AND batch.lease_until IS NULL
@@ -441,7 +400,7 @@ class Queue:
         return self._held(claim, "owner = '', lease_until = NULL, tries = greatest(tries - 1, 0)")
 
     def counts(self, job_id: str) -> Counts:
-        rows = self._run(
+        rows = self._database.run(
             """SELECT count(*) AS total,
                    count(*) FILTER (WHERE state = 'done') AS done,
                    coalesce(sum(cardinality(keys)), 0)::int AS lines_total,
@@ -458,7 +417,7 @@ class Queue:
 
     def open_keys(self, job_id: str) -> set[str]:
         """The keys of the lines that are still to be rendered."""
-        rows = self._run(
+        rows = self._database.run(
             "SELECT keys FROM voxloom.batch WHERE job = %(job)s AND state = 'open'", job=job_id
         )
         return {key for row in rows for key in row["keys"]}
@@ -471,7 +430,7 @@ class Queue:
         have other causes are unlikely. After them it is put into quarantine: it is not tried again.
         """
 
-        def settle(connection: psycopg.Connection[dict[str, Any]]) -> list[Exhausted]:
+        def settle(connection: Connection) -> list[Exhausted]:
             with connection.transaction():
                 rows = connection.execute(
                     """SELECT * FROM voxloom.batch
@@ -487,11 +446,11 @@ class Queue:
                 )
                 return [_settle(connection, row, max_attempts) for row in rows]
 
-        return self._patiently(settle)
+        return self._database.perform(settle)
 
     def quarantined(self, job_id: str) -> dict[str, str]:
         """The keys of the lines in quarantine, and why they are there."""
-        rows = self._run(
+        rows = self._database.run(
             """SELECT keys, reason FROM voxloom.batch
                WHERE job = %(job)s AND state = 'quarantined' ORDER BY place, number""",
             job=job_id,
@@ -500,20 +459,20 @@ class Queue:
 
     def beat(self, owner: str, facts: dict[str, Any]) -> None:
         """A worker's sign of life, with what `voxloom jobs` shows of it."""
-        self._run(
+        self._database.run(
             """INSERT INTO voxloom.worker VALUES (%(owner)s, %(facts)s, now())
                ON CONFLICT (owner) DO UPDATE SET facts = excluded.facts, seen = excluded.seen""",
             owner=owner,
             facts=json.dumps(facts),
         )
-        self._run(
+        self._database.run(
             "DELETE FROM voxloom.worker WHERE seen < now() - make_interval(secs => %(forget)s)",
             forget=FORGET_WORKER_SECONDS,
         )
 
     def workers(self) -> list[WorkerSeen]:
         """The workers of the last day, the one seen last first."""
-        rows = self._run(
+        rows = self._database.run(
             """SELECT owner, facts, extract(epoch FROM seen)::float8 AS seen
                FROM voxloom.worker ORDER BY worker.seen DESC, owner"""
         )
@@ -523,7 +482,7 @@ class Queue:
         self, claim: Claim, change: str, states: Iterable[str] = ("open",), **values: Any
     ) -> bool:
         """Changes a batch if it is still the claim's."""
-        rows = self._run(
+        rows = self._database.run(
             f"""UPDATE voxloom.batch SET {change}
                 WHERE job = %(job)s AND number = %(number)s AND owner = %(owner)s
                     AND attempt = %(attempt)s AND state = ANY(%(states)s) RETURNING number""",
@@ -536,64 +495,8 @@ class Queue:
         )
         return bool(rows)
 
-    def _run(self, statement: str, **values: Any) -> list[dict[str, Any]]:
-        def run(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
-            cursor = connection.execute(statement, values)
-            return cursor.fetchall() if cursor.description else []
 
-        return self._patiently(run)
-
-    def _patiently(self, action: Callable[[psycopg.Connection[dict[str, Any]]], T]) -> T:
-        deadline = time.monotonic() + self._patience
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                with self._lock:
-                    return action(self._connected())
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                with self._lock:
-                    self._drop()
-                if refusal := _refusal(error):
-                    raise UserError(
-                        f"The queue {self.name} can't be used ({refusal}); is VOXLOOM_QUEUE right?"
-                    ) from error
-                if time.monotonic() + pause > deadline:
-                    raise UserError(
-                        f"The queue {self.name} can't be reached for {self._patience:.0f} "
-                        f"seconds ({_first_line(error)}); is PostgreSQL running?"
-                    ) from error
-                if pause == FIRST_PAUSE:
-                    log.warning("the queue %s: %s; trying again", self.name, _first_line(error))
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            except psycopg.errors.UndefinedTable as error:
-                raise UserError(
-                    f"The database {self.name} holds no queue yet; start the pool's server first"
-                ) from error
-
-    def _connected(self) -> psycopg.Connection[dict[str, Any]]:
-        if self._connection is None or self._connection.closed:
-            self._connection = _Connection.connect(
-                self._url,
-                autocommit=True,
-                row_factory=dict_row,
-                connect_timeout=CONNECT_SECONDS,
-                application_name="voxloom",
-                # A server that vanished without a word is noticed.
-                tcp_user_timeout=30_000,
-                options=f"-c statement_timeout={STATEMENT_SECONDS:.0f}s",
-            )
-        return self._connection
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _settle(
-    connection: psycopg.Connection[dict[str, Any]], row: dict[str, Any], max_attempts: int
-) -> Exhausted:
+def _settle(connection: Connection, row: dict[str, Any], max_attempts: int) -> Exhausted:
     keys = row["keys"]
     reason = row["reason"] or f"its worker died {row['tries']} times"
     alone = len(keys) == 1
@@ -619,16 +522,3 @@ def _settle(
             },
         )
     return Exhausted(row["job"], row["number"], tuple(keys), reason, quarantined=alone)
-
-
-def _refusal(error: psycopg.Error) -> str:
-    """What a server that lives says against us; "" for what another try may mend."""
-    # The library knows no code for what is said before there is a connection.
-    said = str(error)
-    if any(each in said for each in _REFUSALS):
-        return said.rpartition("FATAL:")[2].strip().split("\n", 1)[0]
-    return ""
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]

@@ -54,7 +54,7 @@ def started(queue: Queue, *ids: str) -> None:
 
 def expire(queue: Queue) -> None:
     """Every lease ends: whoever held one has died."""
-    with psycopg.connect(queue._url) as connection:
+    with psycopg.connect(queue._database._url) as connection:
         for table in ("job", "batch"):
             connection.execute(
                 f"UPDATE voxloom.{table} SET lease_until = now() - interval '1 second' "
@@ -303,7 +303,7 @@ def test_no_batch_has_two_owners(queue):
     queue.add_batches("a", batches(60, lines=1))
 
     def drain(worker: int) -> list[int]:
-        own = Queue(queue._url)
+        own = Queue(queue._database._url)
         claims = iter(lambda: own.claim(f"w{worker}", "gpus", LEASE), None)
         numbers = [claim.number for claim in claims]
         own.close()
@@ -354,7 +354,7 @@ def test_a_restart_of_the_database_is_ridden_out(queue, postgres):
 
 
 def test_an_outage_that_lasts_is_an_error(queue, postgres):
-    queue._patience = 0.5
+    queue._database._patience = 0.5
     postgres.kill()
     try:
         with pytest.raises(UserError, match="can't be reached"):
@@ -367,8 +367,8 @@ def test_an_outage_that_lasts_is_an_error(queue, postgres):
 @pytest.fixture
 def stopped(postgres, monkeypatch):
     """Stops the server for so many seconds; it takes connections, but does not answer."""
-    monkeypatch.setattr("storage.queue.ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr("storage.queue.CONNECT_SECONDS", 2)  # the library takes no less
+    monkeypatch.setattr("storage.database.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("storage.database.CONNECT_SECONDS", 2)  # the library takes no less
     timers = []
 
     def stop(seconds: float) -> None:
@@ -394,7 +394,7 @@ def test_a_server_that_hangs_is_waited_for(queue, stopped):
 
 def test_a_server_that_hangs_for_long_is_an_error(queue, stopped):
     started(queue, "a")
-    queue._patience = 1.0
+    queue._database._patience = 1.0
     begun = time.monotonic()
     stopped(7.0)
     with pytest.raises(UserError, match="can't be reached"):
@@ -446,7 +446,14 @@ def test_killed_workers_lose_nothing_and_repeat_only_what_they_held(
     names = count()
 
     def worker() -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", WORKER, f"w{next(names)}", queue._url, str(tmp_path)]
+        command = [
+            sys.executable,
+            "-c",
+            WORKER,
+            f"w{next(names)}",
+            queue._database._url,
+            str(tmp_path),
+        ]
         return subprocess.Popen(command, cwd=root)
 
     workers = [worker() for _ in range(3)]
