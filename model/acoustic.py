@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -30,6 +30,7 @@ from model.spectral import (
 )
 from model.vocoder import Generator, generate
 from model.windows import (
+    Flow,
     Line,
     Together,
     Window,
@@ -157,16 +158,6 @@ class FlowVoice:
     fea: Tensor
 
 
-@dataclass
-class _Flow:
-    """A line on its way: its conditioning (1, width, frames), its noise (1, bands, frames), and
-    the mel made so far."""
-
-    fea: Tensor
-    noise: Tensor
-    pieces: list[Tensor] = field(default_factory=list)
-
-
 class FlowStage:
     """v3 and v4: flow matching to a mel, window by window, and a vocoder. Lowers the model in
     place; `graphs`: the work on many windows is recorded (model/graphs.py)."""
@@ -205,37 +196,31 @@ class FlowStage:
     ) -> list[Tensor]:
         feas = conditions(self._s2, lines, voice.vector, sampling.speed, rows)
         bands = self._windows.mel.bands
-        made = [
-            _Flow(fea, noise_of(bands, fea.shape[2], line.seed, self._device))
-            for line, fea in zip(lines, feas, strict=True)
-        ]
         room = self._windows.window_frames - voice.mel.shape[2]
-        longest = max(one.fea.shape[2] for one in made)
-        # First the first window of all lines, then the second of those that have one, and so on,
-        # since a window continues the one before.
-        for start in range(0, longest, room):
-            left = [one for one in made if one.fea.shape[2] > start]
-            windows = [self._window(one, start, room, voice) for one in left]
-            pieces = self._flow.mels(windows, sampling, rows)
-            for one, mel in zip(left, pieces, strict=True):
-                one.pieces.append(mel)
-        mels = [denormalise_mel(torch.cat(one.pieces, 2)) for one in made]
+        flows = []
+        for line, fea in zip(lines, feas, strict=True):
+            frames = fea.shape[2]
+            noise = noise_of(bands, frames, line.seed, self._device)
+            flows.append(Flow(fea, noise, [*range(0, frames, room), frames]))
+        window = partial(self._window, voice)
+        made = self._flow.finish(flows, window, sampling, rows)
+        mels = [denormalise_mel(mel) for mel in made]
         if isinstance(self._vocoder, Generator):
             frames = PACKED_FRAMES if rows > 1 else LONGEST_FRAMES
             recorded = partial(self._packed, None)
             return generate(self._vocoder, mels, None, frames, rows, recorded)
         return [self._vocoder(mel)[0, 0] for mel in mels]
 
-    def _window(self, one: _Flow, start: int, room: int, voice: FlowVoice) -> Window:
-        """A line's window of `room` frames from `start` on."""
+    def _window(self, voice: FlowVoice, one: Flow, number: int) -> Window:
+        """A line's window of that number."""
+        start, stop = one.bounds[number : number + 2]
         prompt, prompt_fea = voice.mel, voice.fea
-        if start:
+        if one.pieces:
             length = prompt.shape[2]
             prompt = one.pieces[-1][..., -length:]
             prompt_fea = one.fea[..., start - prompt.shape[2] : start]
-        part = slice(start, start + room)
-        fea = torch.cat([prompt_fea, one.fea[..., part]], 2)
-        return Window(prompt, fea, one.noise[..., part])
+        fea = torch.cat([prompt_fea, one.fea[..., start:stop]], 2)
+        return Window(prompt, fea, one.noise[..., start:stop])
 
 
 def _spectrogram(sample: Sample) -> Tensor:

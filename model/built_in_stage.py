@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,10 +14,18 @@ from model.checkpoint import VoiceModel
 from model.precision import Precision, lower_transformer
 from model.sampling import Sampling
 from model.spectral import denormalise_mel
-from model.windows import Line, Window, WindowedFlow, conditions, noise_of
+from model.windows import Flow, Kept, Line, Window, WindowedFlow, conditions, noise_of
 
 CARRIED_FRAMES = 60
 """Of a later window's prompt, the frames that come from the window before it."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A line's audio (samples,), and the normalised mel (1, bands, frames) that it was made of."""
+
+    audio: Tensor
+    mel: Tensor
 
 
 @dataclass(frozen=True)
@@ -27,18 +36,6 @@ class Reference:
     voice: Tensor
     prompt_mel: Tensor
     prompt_fea: Tensor
-
-
-@dataclass
-class _Flow:
-    """A line on its way: its conditioning (1, width, frames), draft and noise (1, bands, frames),
-    the bounds of its windows, and the mel made so far."""
-
-    fea: Tensor
-    draft: Tensor
-    noise: Tensor
-    bounds: list[int]
-    pieces: list[Tensor] = field(default_factory=list)
 
 
 class BuiltInStage:
@@ -56,39 +53,41 @@ class BuiltInStage:
 
     def speak(
         self, lines: Sequence[Line], reference: Reference, sampling: Sampling, rows: int = 1
-    ) -> list[Tensor]:
-        """The audio (samples,) of each line, as the vocoder makes it; `rows` as for `Stage`."""
-        made = self._begun(lines, reference, sampling.speed, rows)
-        # First the first window of all lines, then the second of those that have one, and so on,
-        # since a window continues the one before.
-        for number in range(max(len(one.bounds) for one in made) - 1):
-            left = [one for one in made if len(one.bounds) > number + 1]
-            windows = [_window(one, number, reference) for one in left]
-            pieces = self._flow.mels(windows, sampling, rows)
-            for one, mel in zip(left, pieces, strict=True):
-                one.pieces.append(mel)
-        mels = [denormalise_mel(torch.cat(one.pieces, 2)) for one in made]
-        if rows == 1:
-            return [self._vocoder(mel)[0] for mel in mels]
-        return self._vocoder.together(mels, rows)
+    ) -> list[Spoken]:
+        """Each line as the vocoder makes it; `rows` as for `Stage`."""
+        flows = self._begun(lines, reference, sampling.speed, rows)
+        mels = self._flow.finish(flows, partial(_window, reference), sampling, rows)
+        mels = [_whole(mel, line.kept) for mel, line in zip(mels, lines, strict=True)]
+        loud = [denormalise_mel(mel) for mel in mels]
+        audio = (
+            [self._vocoder(mel)[0] for mel in loud]
+            if rows == 1
+            else self._vocoder.together(loud, rows)
+        )
+        return [Spoken(*one) for one in zip(audio, mels, strict=True)]
 
     def _begun(
         self, lines: Sequence[Line], reference: Reference, speed: float, rows: int
-    ) -> list[_Flow]:
+    ) -> list[Flow]:
         room = self._config.window_frames - reference.prompt_mel.shape[2]
         begun = []
         feas = conditions(self._s2, lines, reference.voice, speed, rows)
         for line, fea in zip(lines, feas, strict=True):
             draft = self._s2.linear_mel(fea)
             noise = noise_of(draft.shape[1], fea.shape[2], line.seed, fea.device)
-            parts = -(-fea.shape[2] // room)
-            bounds = [round(part * fea.shape[2] / parts) for part in range(parts + 1)]
-            begun.append(_Flow(fea, draft, noise, bounds))
+            start, stop = 0, fea.shape[2]
+            pieces = []
+            if line.kept is not None:
+                start, stop = line.kept.before.shape[2], stop - line.kept.after.shape[2]
+                pieces = [line.kept.before] if start else []
+            parts = -(-(stop - start) // room)
+            bounds = [start + round(part * (stop - start) / parts) for part in range(parts + 1)]
+            begun.append(Flow(fea, noise, bounds, draft, pieces))
         return begun
 
 
-def _window(one: _Flow, number: int, reference: Reference) -> Window:
-    """A line's next window, which continues the one before it."""
+def _window(reference: Reference, one: Flow, number: int) -> Window:
+    """A line's next window, which continues what is before it."""
     start, stop = one.bounds[number : number + 2]
     prompt, prompt_fea = reference.prompt_mel, reference.prompt_fea
     if one.pieces:
@@ -98,5 +97,11 @@ def _window(one: _Flow, number: int, reference: Reference) -> Window:
         prompt_fea = torch.cat(
             [prompt_fea[..., carried:], one.fea[..., start - carried : start]], 2
         )
+    assert one.draft is not None
     fea = torch.cat([prompt_fea, one.fea[..., start:stop]], 2)
     return Window(prompt, fea, one.noise[..., start:stop], one.draft[..., start:stop])
+
+
+def _whole(mel: Tensor, kept: Kept | None) -> Tensor:
+    """A mel that begins with what was kept before it, with what was kept after it."""
+    return mel if kept is None else torch.cat([mel, kept.after], 2)

@@ -22,14 +22,15 @@ from torch.nn import functional as F
 
 from model import recogniser
 from model.alignment import LONGEST_SECONDS, is_sound, log_probabilities, phone_times
-from model.built_in_stage import BuiltInStage, Reference
+from model.built_in_stage import BuiltInStage, Reference, Spoken
 from model.carrier import cut_off, text_start, with_carrier
 from model.checkpoint import VoiceModel, load_model, random_model
 from model.decode import SLOTS, Decoder, Sentence, longest_repetition, token_bound
 from model.device import CPU, Device, best_device
-from model.overlap import collect, single_threaded, sounded
+from model.overlap import Part, collect, single_threaded, sounded
 from model.precision import Precision, fastest_precision
 from model.pronunciation import UNHEARD, judge
+from model.s1 import RARE
 from model.sampling import Sampling
 from model.speaking import (
     Hearing,
@@ -44,10 +45,11 @@ from model.speaking import (
     to_level,
 )
 from model.spectral import MelConfig, log_mel, normalise_mel
+from model.splice import Splice, splice, troubled
 from model.text import phone_ids
-from model.windows import Line, conditions
+from model.windows import Kept, Line, conditions
 
-ENGINE_VERSION = "6"
+ENGINE_VERSION = "7"
 """Part of the content hash: changes when the same weights and requests give another result."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -88,6 +90,10 @@ class Engine:
         self._slots = slots or (SLOTS if device.where.type == "cpu" else SLOTS_OF_A_GPU)
         self._decoder = Decoder(model.s1, self._slots, graphs=device.graphs)
         self._stage = BuiltInStage(model, precision, device.graphs)
+        # By which sounds each token may be, which only such an S1 knows.
+        self.mends = model.s1.config.held and not model.config.carried_sounds
+        if self.mends:
+            self._log_probs = torch.log(model.s1.sounds_of_codes.float() + RARE).cpu().numpy()
         self._mel = MelConfig(sample_rate=model.config.sample_rate)
         self.sample_rate = model.config.sample_rate
         self.model_hash = model.content_hash
@@ -182,7 +188,9 @@ class Engine:
     ) -> list[Rendering]:
         """Speaks all requests; calls `on_done(index, rendering)` as each is finished, in any order.
 
-        Phones that the inventory lacks are spoken as UNK, of which the model knows nothing. Raises
+        Of a request with an earlier rendering that went wrong somewhere, only the stretch between
+        two silences around it is made anew, where there are such (model/splice.py). Phones that the
+        inventory lacks are spoken as UNK, of which the model knows nothing. Raises
         ValueError for a request without phones or with more than S1 has positions for (4000).
         """
         with single_threaded() as threads:
@@ -252,30 +260,52 @@ class Engine:
     ) -> Iterator[tuple[int, Rendering]]:
         """The sound of what S1 says to each request, by its index, as it comes."""
 
-        def speak(some: Sequence[tuple[int, Semantics]]) -> list[np.ndarray]:
-            lines = [
-                Line(
-                    torch.from_numpy(one.tokens.astype(np.int64))[None],
-                    torch.tensor(phone_ids(self._spoken(requests[index]).phones)),
-                    requests[index].seed,
-                )
-                for index, one in some
-            ]
-            made = self._stage.speak(lines, reference, sampling, self._device.rows)
-            return [audio.cpu().numpy() for audio in made]
+        def speak(lines: Sequence[Line]) -> list[Spoken]:
+            return self._stage.speak(lines, reference, sampling, self._device.rows)
 
-        def finish(
-            numbered: tuple[int, Semantics], audio: np.ndarray | None
-        ) -> tuple[int, Rendering]:
-            index, one = numbered
-            sound = np.zeros(0, np.float32)
-            if audio is not None:
+        def finish(part: Part, spoken: Spoken | None) -> tuple[int, Rendering]:
+            sound, mel = np.zeros(0, np.float32), None
+            if spoken is not None:
+                audio, mel = spoken.audio.cpu().numpy(), spoken.mel
                 sound = np.clip(HEADROOM * _without_rumble(audio, self.sample_rate), -1.0, 1.0)
-            made = Rendering(sound, one.tokens, one.complete)
-            request = requests[index]
-            return index, self._heard(made, request.phones, self._spoken(request).phones)
+            made = Rendering(sound, part.said.tokens, part.said.complete, mel=mel)
+            request = requests[part.number]
+            return part.number, self._heard(made, request.phones, self._spoken(request).phones)
 
-        return sounded(said, speak, finish, self._device, threads)
+        parts = (self._part(index, one, requests[index]) for index, one in said)
+        yield from sounded(parts, speak, finish, self._device, threads)
+
+    def _part(self, number: int, said: Semantics, request: Request) -> Part:
+        """What is to be spoken of what S1 says to a request: all, or the stretch by which an
+        earlier rendering is mended."""
+        phones = torch.tensor(phone_ids(self._spoken(request).phones))
+        spliced, earlier = None, request.earlier
+        if earlier is not None and earlier.complete and said.complete:
+            spliced = self._spliced(said, request.phones, earlier)
+        if spliced is None or earlier is None:
+            codes = torch.from_numpy(said.tokens.astype(np.int64))[None]
+            line = Line(codes, phones, request.seed) if len(said.tokens) else None
+            return Part(number, said, line, len(said.tokens))
+        frames, count = earlier.mel.shape[2], len(earlier.tokens)
+        before, after = (
+            round(kept * frames / count) for kept in (spliced.before, count - spliced.after)
+        )
+        kept = Kept(earlier.mel[..., :before], earlier.mel[..., after:])
+        codes = torch.from_numpy(spliced.tokens.astype(np.int64))[None]
+        line = Line(codes, phones, request.seed, kept)
+        fresh = len(spliced.tokens) - spliced.before - spliced.after
+        return Part(number, Semantics(spliced.tokens, True), line, fresh)
+
+    def _spliced(
+        self, said: Semantics, phones: tuple[str, ...], earlier: Rendering
+    ) -> Splice | None:
+        """How what S1 says now mends an earlier rendering; None where all of it has to be new."""
+        if not self.mends or earlier.mel is None or earlier.pronunciation is None:
+            return None
+        trouble = troubled(earlier.pronunciation, earlier.times, phones)
+        if trouble is None or earlier.pronunciation.worst.doubt <= 1.0:  # it was not the words
+            return None
+        return splice(earlier.tokens, said.tokens, phones, trouble, self._log_probs)
 
     def _heard(
         self, made: Rendering, phones: tuple[str, ...], spoken: tuple[str, ...]

@@ -33,7 +33,7 @@ from model.decode import Decoder, Sentence, longest_repetition, token_bound
 from model.device import CPU, Device, best_device
 from model.engine import PRETRAINED, Engine
 from model.official import OfficialModel, load_official
-from model.overlap import collect, single_threaded, sounded
+from model.overlap import Part, collect, single_threaded, sounded
 from model.precision import Precision
 from model.pronunciation import UNHEARD, bled, judge
 from model.recogniser import Recogniser
@@ -93,6 +93,8 @@ class Reference:
 class OfficialEngine:
     """A loaded official model; `content_hash` names its weights, the version of this code and the
     precision of the arithmetic."""
+
+    mends = False  # whether other tokens say the same sounds is not known
 
     def __init__(
         self, model: OfficialModel, precision: Precision = "f32", device: Device = CPU
@@ -252,25 +254,25 @@ class OfficialEngine:
     ) -> Iterator[tuple[int, Rendering]]:
         """The sound of what S1 says to each request, by its index, as it comes."""
 
-        def speak(some: Sequence[tuple[int, Semantics]]) -> list[np.ndarray]:
-            lines = []
-            for index, one in some:
-                target = _with_head(requests[index])
-                phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
-                codes = torch.from_numpy(one.tokens.astype(np.int64))[None]
-                lines.append(Line(codes, phones, target.seed))
+        def speak(lines: Sequence[Line]) -> list[np.ndarray]:
             made = self._stage.speak(lines, reference.voice, sampling, self._device.rows)
             return [audio.clamp(-1.0, 1.0).cpu().numpy() for audio in made]
 
-        def finish(
-            numbered: tuple[int, Semantics], audio: np.ndarray | None
-        ) -> tuple[int, Rendering]:
-            index, one = numbered
+        def finish(part: Part, audio: np.ndarray | None) -> tuple[int, Rendering]:
             sound = np.zeros(0, np.float32) if audio is None else audio
-            made = Rendering(sound, one.tokens, one.complete)
-            return index, self._listened(made, requests[index].phones, reference.phones)
+            made = Rendering(sound, part.said.tokens, part.said.complete)
+            phones = requests[part.number].phones
+            return part.number, self._listened(made, phones, reference.phones)
 
-        return sounded(said, speak, finish, self._device, threads)
+        parts = (self._part(index, one, requests[index]) for index, one in said)
+        yield from sounded(parts, speak, finish, self._device, threads)
+
+    def _part(self, number: int, said: Semantics, request: Request) -> Part:
+        target = _with_head(request)
+        phones = torch.tensor(phone_ids(target.phones, self.hearing.inventory))
+        codes = torch.from_numpy(said.tokens.astype(np.int64))[None]
+        line = Line(codes, phones, target.seed) if len(said.tokens) else None
+        return Part(number, said, line, len(said.tokens))
 
     def _listened(
         self, made: Rendering, phones: tuple[str, ...], prompt: tuple[str, ...]

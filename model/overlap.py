@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -15,12 +16,22 @@ import torch
 
 from model.device import LINES_A_ROW, Device, aside
 from model.speaking import Semantics
+from model.windows import Line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Sound = TypeVar("Sound")
-Said = tuple[int, Semantics]
-"""A request's number and what S1 says to it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What S1 says to a request, by its number; the line that S2 makes sound of, None where nothing
+    is said, and how many tokens of it are new."""
+
+    number: int
+    said: Semantics
+    line: Line | None
+    tokens: int
 
 
 @contextmanager
@@ -104,38 +115,37 @@ def ahead(items: Iterable[Item], most: int) -> Iterator[Item]:
 
 
 def sounded(
-    said: Iterable[Said],
-    speak: Callable[[Sequence[Said]], Sequence[Sound]],
-    finish: Callable[[Said, Sound | None], Result],
+    parts: Iterable[Part],
+    speak: Callable[[Sequence[Line]], Sequence[Sound]],
+    finish: Callable[[Part, Sound | None], Result],
     device: Device,
     threads: int,
 ) -> Iterator[Result]:
-    """What `finish` makes of the sound that `speak` makes of what S1 says; None where that is
-    nothing.
+    """What `finish` makes of the sound that `speak` makes of each line; None where there is none.
 
     On a CPU each of `threads` threads speaks and finishes one line after the other, the longest
     that waits. On a GPU S1 has a thread of its own, `speak` another one, which is given groups of
     lines, and `threads` threads finish; between S1 and `speak` one group waits at most.
     """
+
+    def spoken(group: Sequence[Part]) -> list[tuple[Part, Sound | None]]:
+        lines = [part.line for part in group if part.line is not None]
+        sounds = iter(speak(lines) if lines else ())
+        return [(part, None if part.line is None else next(sounds)) for part in group]
+
     if device.rows == 1:
-
-        def whole(one: Said) -> Result:
-            return finish(one, speak([one])[0] if len(one[1].tokens) else None)
-
-        yield from overlapped(said, whole, threads, lambda one: len(one[1].tokens))
+        yield from overlapped(
+            parts, lambda part: finish(*spoken([part])[0]), threads, lambda part: part.tokens
+        )
         return
-    lines = LINES_A_ROW * device.rows
-    source = iter(said)
+    source, size = iter(parts), LINES_A_ROW * device.rows
 
-    def spoken() -> Iterator[list[tuple[Said, Sound | None]]]:
-        groups = iter(lambda: list(islice(source, lines)), [])
+    def groups() -> Iterator[list[tuple[Part, Sound | None]]]:
         with aside(device.where):
-            for group in ahead(groups, 1):
-                loud = [one for one in group if len(one[1].tokens)]
-                sounds = iter(speak(loud) if loud else ())
-                yield [(one, next(sounds) if len(one[1].tokens) else None) for one in group]
+            for group in ahead(iter(lambda: list(islice(source, size)), []), 1):
+                yield spoken(group)
 
-    single = (one for group in ahead(spoken(), 1) for one in group)
+    single = (one for group in ahead(groups(), 1) for one in group)
     yield from overlapped(single, lambda one: finish(*one), threads)
 
 

@@ -25,6 +25,21 @@ _WORD = 5  # sounds of the stretches that are compared with what they sound like
 _BLED = 4  # sounds of the sample's words that are at least said where they bleed into the text
 
 
+LIMITS = {"lost": 15.0, "repeated": 24.0, "wrong": 5.0, "stray": 35.0, "bled": 15.0}
+"""Of the measures of a Pronunciation (nats): over them a take is suspect to the gate. They were set
+with its other thresholds (tasks/gate.py)."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A measure of a Pronunciation: its name, how doubtful it makes speech, over 1 being suspect,
+    and where, in seconds."""
+
+    kind: str
+    doubt: float
+    at: float
+
+
 @dataclass(frozen=True)
 class Pronunciation:
     """How much likelier than the text as it is (nats, at least 0) the text is with a stretch left
@@ -45,6 +60,18 @@ class Pronunciation:
     stray: float = 0.0
     stray_at: float = 0.0
     bled: float = 0.0
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """All of them, small ones too."""
+        return [
+            Trouble(kind, getattr(self, kind) / limit, getattr(self, f"{kind}_at", 0.0))
+            for kind, limit in LIMITS.items()
+        ]
+
+    @property
+    def worst(self) -> Trouble:
+        return max(self.troubles, key=lambda trouble: trouble.doubt)
 
 
 UNHEARD = Pronunciation(1000.0, 0.0, 0.0, 0.0)

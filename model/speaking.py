@@ -36,11 +36,16 @@ class Characters:
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be said; `seed` decides every random number of its rendering."""
+    """What is to be said; `seed` decides every random number of its rendering.
+
+    `earlier` is a rendering of the same phones that is to be mended by engines that can (`mends`),
+    with the same settings but for S1's.
+    """
 
     phones: tuple[str, ...]
     seed: int
     characters: tuple[Characters, ...] = ()
+    earlier: Rendering | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ class Rendering:
     `complete` is False when S1 did not end by itself: it reached the bound that the text sets, or
     got stuck in a repetition. `pronunciation` is None where the engine can't hear its language.
     `times` (phones, 2) int16 are the first and last + 1 frame (50 a second) of each phone of the
-    request, marks too; (0, 2) where they are not known.
+    request, marks too; (0, 2) where they are not known. `mel` is what an engine that mends keeps of
+    it, a normalised mel (1, bands, frames).
     """
 
     audio: np.ndarray
@@ -83,6 +89,7 @@ class Rendering:
     complete: bool
     pronunciation: Pronunciation | None = None
     times: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int16))
+    mel: Any = None
 
 
 @dataclass(frozen=True)
@@ -100,9 +107,11 @@ class Hearing:
 
 
 class VoiceEngine(Protocol):
-    """A loaded model that speaks; `content_hash` names its weights and the version of its code."""
+    """A loaded model that speaks; `content_hash` names its weights and the version of its code,
+    `mends` says whether it makes anew only a stretch of an earlier rendering."""
 
     sample_rate: int
+    mends: bool
     content_hash: str
     hearing: Hearing
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,12 +20,23 @@ MOST_SCORES = 2**24
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What stays of a line: its normalised mel (1, bands, frames >= 0) before and after the stretch
+    that is to be made."""
+
+    before: Tensor
+    after: Tensor
+
+
+@dataclass(frozen=True)
 class Line:
-    """What is to be spoken: codes (1, tokens > 0), phones (P > 0), the seed of its own noise."""
+    """What is to be spoken: codes (1, tokens > 0), phones (P > 0), the seed of its own noise, and
+    what is kept of an earlier time, which official models don't."""
 
     codes: Tensor
     phones: Tensor
     seed: int
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,19 @@ class Window:
     draft: Tensor | None = None
 
 
+@dataclass
+class Flow:
+    """A line on its way through a flow matching: its conditioning (1, width, frames), noise and,
+    where the model makes one, draft (1, bands, frames), the bounds of its windows, and the mel made
+    so far."""
+
+    fea: Tensor
+    noise: Tensor
+    bounds: list[int]
+    draft: Tensor | None = None
+    pieces: list[Tensor] = field(default_factory=list)
+
+
 class WindowedFlow:
     """A flow matching that takes at most `frames` at a time, the prompt's included.
 
@@ -97,6 +121,24 @@ class WindowedFlow:
     ) -> None:
         self._cfm, self._frames, self._begin, self._brief = cfm, frames, begin, brief
         self._packed = Recorded(self._integrate, graphs)
+
+    def finish(
+        self,
+        flows: Sequence[Flow],
+        window: Callable[[Flow, int], Window],
+        sampling: Sampling,
+        rows: int,
+    ) -> list[Tensor]:
+        """The mel (1, bands, frames) of each line; `window(line, number)` is its window of that
+        number, those before which are made."""
+        # First the first window of all lines, then the second of those that have one, and so on,
+        # since a window continues the one before.
+        for number in range(max(len(one.bounds) for one in flows) - 1):
+            left = [one for one in flows if len(one.bounds) > number + 1]
+            pieces = self.mels([window(one, number) for one in left], sampling, rows)
+            for one, mel in zip(left, pieces, strict=True):
+                one.pieces.append(mel)
+        return [torch.cat(one.pieces, 2) for one in flows]
 
     def mels(self, windows: Sequence[Window], sampling: Sampling, rows: int) -> Iterator[Tensor]:
         """The mel (1, bands, T) of each window; all have prompts of the same length.

@@ -1,9 +1,10 @@
 """The gate: what every take must pass before it enters a book. Plain rules over measures.
 
 Each rule divides a measure by its threshold: the ratio is a doubt, and over 1 the take is suspect.
-The thresholds were set on 40 lines of benchmarks/wild.txt in the voice of demo/voice.flac, two
-other voices for likeness, and what Whisper base understood of them; docs/checks.md has the numbers.
-With another threshold, another take may be kept: TAKE_VERSION changes, too.
+The thresholds (those of words are in model/pronunciation.py) were set on 40 lines of
+benchmarks/wild.txt in the voice of demo/voice.flac, two other voices for likeness, and what Whisper
+base understood of them; docs/checks.md has the numbers. With another threshold, another take may be
+kept: TAKE_VERSION changes, too.
 """
 
 import logging
@@ -33,8 +34,6 @@ SLOWEST, FASTEST = 3.5, 25.0
 SILENT_PEAK = 0.003
 LONGEST_PAUSE = 1.2  # seconds inside an utterance
 CLIPPED = 0.001  # share of the samples at full scale
-# Nats, see model/pronunciation.py.
-LOST, REPEATED, WRONG, STRAY, BLED = 15.0, 24.0, 5.0, 35.0, 15.0
 UNLIKE = 0.5  # 1 - cosine to the voice sample, by the model's own reference encoder
 LIKENESS_SECONDS = 2.5  # shorter takes can't be compared
 FEWEST_SOUNDS = 3  # of fewer, the recogniser can't tell
@@ -269,17 +268,14 @@ def _check_words(rules: _Rules, heard: "Pronunciation | None") -> None:
     """Does it say its text and nothing else, by the built-in recogniser?"""
     if heard is None:
         return
-    for name, value, most, reason in (
-        ("lost", heard.lost, LOST, f"a word seems to be missing at {heard.lost_at:.1f} s"),
-        (
-            "repeated",
-            heard.repeated,
-            REPEATED,
-            f"a word seems to be repeated at {heard.repeated_at:.1f} s",
-        ),
-        ("wrong", heard.wrong, WRONG, f"a word seems to be said wrong at {heard.wrong_at:.1f} s"),
-        ("stray", heard.stray, STRAY, f"something strange is heard at {heard.stray_at:.1f} s"),
-        ("bled", heard.bled, BLED, "words of the voice sample are heard in it"),
-    ):
-        rules.measure(name, value)
-        rules.words(value / most, reason)
+    for trouble in heard.troubles:
+        at = trouble.at
+        reasons = {
+            "lost": f"a word seems to be missing at {at:.1f} s",
+            "repeated": f"a word seems to be repeated at {at:.1f} s",
+            "wrong": f"a word seems to be said wrong at {at:.1f} s",
+            "stray": f"something strange is heard at {at:.1f} s",
+            "bled": "words of the voice sample are heard in it",
+        }
+        rules.measure(trouble.kind, getattr(heard, trouble.kind))
+        rules.words(trouble.doubt, reasons[trouble.kind])

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from model.sampling import Sampling
     from model.speaking import Characters, Rendering, VoiceEngine
 
-ATTEMPTS = 3  # the first rendering and two more with other seeds
+ATTEMPTS = 3  # the first rendering and two more with other seeds,
+MENDS = 2  # and as many more where an engine only has to mend what went wrong: a fourth of the work
 RETRY_TOP_K = 5  # candidates for a token in those two: with one, another seed says the same again
 
 log = logging.getLogger(__name__)
@@ -79,19 +80,32 @@ def render_takes(
 ) -> dict[str, str]:
     """Renders lines together; each take that passes is stored, then told to `on_take`, at once.
 
-    A line whose rendering is suspect to the gate is rendered again with another seed, and the best
-    of three is stored with its reasons. A line that the engine can't render at all is not stored;
-    the answer maps its key to what the engine said. No line stops the others.
+    A line whose rendering is suspect to the gate is rendered again with another seed, or what went
+    wrong in the clearest one so far is mended, and the best of all is stored with its reasons. A
+    line that the engine can't render at all is not stored; the answer maps its key to what the
+    engine said. No line stops the others.
     """
     from model.speaking import Request
 
+    clearest: dict[str, Rendering] = {}
+
     def speak(attempt: int, lines: Sequence[Line], told: Told) -> None:
         requests = [
-            Request(line.phones, take_seed(line.key, attempt), line.characters) for line in lines
+            Request(
+                line.phones, take_seed(line.key, attempt), line.characters, clearest.get(line.key)
+            )
+            for line in lines
         ]
-        engine.render(requests, reference, varied(sampling) if attempt else sampling, told)
 
-    return choose_takes(lines, speak, engine.sample_rate, store, on_take, gate)
+        def keep(number: int, rendering: "Rendering") -> None:
+            if engine.mends:
+                clearest[lines[number].key] = _clearer(requests[number].earlier, rendering)
+            told(number, rendering)
+
+        engine.render(requests, reference, varied(sampling) if attempt else sampling, keep)
+
+    more = MENDS if engine.mends else 0
+    return choose_takes(lines, speak, engine.sample_rate, store, on_take, gate, more)
 
 
 def choose_takes(
@@ -101,9 +115,12 @@ def choose_takes(
     store: ObjectStore,
     on_take: Callable[[AnyLine, Take], None],
     gate: Gate,
+    more: int = 0,
 ) -> dict[str, str]:
     """The same for any way to speak: `speak(attempt, lines, told)` renders lines for the first
-    time (attempt 0) or once more, and calls `told(number, rendering)` as each of them is done."""
+    time (attempt 0) or once more, and calls `told(number, rendering)` as each of them is done. It
+    is called ATTEMPTS times at most, and so many `more`."""
+    attempts = ATTEMPTS + more
     tries: dict[str, list[Take]] = {line.key: [] for line in lines}
     waiting = {line.key: line for line in lines}
     failures: dict[str, str] = {}
@@ -119,12 +136,12 @@ def choose_takes(
     def done(line: AnyLine, rendering: "Rendering") -> None:
         made = tries[line.key]
         made.append(_take(rendering, sample_rate, line, len(made) + 1, gate))
-        if made[-1].verdict != "suspect" or len(made) == ATTEMPTS:
+        if made[-1].verdict != "suspect" or len(made) == attempts:
             settle(line)
         else:
             log.info("take %s, attempt %d: %s", line.key, len(made), made[-1].problem)
 
-    for attempt in range(ATTEMPTS):
+    for attempt in range(attempts):
         failures |= refused_lines(
             list(waiting.values()),
             lambda line: line,
@@ -138,6 +155,16 @@ def choose_takes(
             else:
                 del waiting[key]
     return failures
+
+
+def _clearer(earlier: "Rendering | None", made: "Rendering") -> "Rendering":
+    """Which of two renderings of a line to go on with: the one whose words are less doubtful."""
+    if earlier is None or made.complete != earlier.complete:
+        return made if earlier is None or made.complete else earlier
+    if earlier.pronunciation is None or made.pronunciation is None:
+        return made
+    worse = made.pronunciation.worst.doubt > earlier.pronunciation.worst.doubt
+    return earlier if worse else made
 
 
 def _take(rendering: "Rendering", sample_rate: int, line: Line, attempts: int, gate: Gate) -> Take:

@@ -31,6 +31,7 @@ class Engine:
     """As model.engine.Engine, without a model."""
 
     hearing = Hearing(longest_seconds=12.0, several=True, prompt="unused")
+    mends = False
     sample_rate = 24000
     model_hash = hashlib.sha256(b"fake").hexdigest()
     content_hash = hashlib.sha256(b"fake engine 1").hexdigest()

@@ -14,8 +14,11 @@ from model.device import CPU, Device, best_device
 from model.engine import Engine
 from model.identify import Version
 from model.official_engine import OfficialEngine
+from model.pronunciation import Pronunciation
+from model.recogniser import PHONES as CLASSES
+from model.recogniser import SILENCE
 from model.sampling import Sampling
-from model.speaking import Characters, Prompt, Rendering, Request, Sample
+from model.speaking import Characters, Prompt, Rendering, Request, Sample, Semantics
 from tests.model import pretend_cuda
 from tests.official_models import install
 
@@ -70,6 +73,32 @@ def test_the_built_in_voice_on_a_device(device: None) -> None:
     tuning = {"s2.linear_mel.bias": torch.randn(100, generator=draw)}
     expected = plain.tuned(tuning).render(REQUESTS[:1], reference, SAMPLING)
     check_alike(engine.tuned(tuning).render(REQUESTS[:1], there, SAMPLING), expected)
+
+
+def test_a_line_is_mended_on_a_device(device: None) -> None:
+    sounds = ("HH", "AH", "L", "OW", "W", "ER", "D")
+    table = torch.full((32, len(CLASSES)), 0.01)
+    for code, sound in enumerate((SILENCE, *sounds)):
+        table[code, CLASSES.index(sound)] = 1.0
+    spoken = np.repeat([1, 2, 3, 4, 0, 5, 6, 3, 7, 0], 5).astype(np.int16)  # HELLO with a pause
+    said = [Semantics(np.tile(spoken, 3), True), Semantics(np.roll(spoken, 1)[1:], True)]
+    phones = HELLO[:-1] * 3
+    times = np.array([[10 * n, 10 * n + 10] for n in range(len(phones))], np.int16)
+    made = []
+    for engine in (Engine(random_model(0)), Engine(random_model(0), device=gpu(True))):
+        engine.mends, engine._log_probs = True, table.log().numpy()
+        reference = engine.reference([sample()])
+        requests = [Request(phones, 3), Request(HELLO, 4)]
+        (first, _) = engine.acoustics(requests, said, reference, SAMPLING)
+        flawed = replace(first, pronunciation=Pronunciation(99.0, 2.0, 0.0, 0.0), times=times)
+        again = [Request(phones, seed, earlier=flawed) for seed in (5, 6)]
+        made.append(engine.acoustics([*again, requests[1]], [said[0], *said], reference, SAMPLING))
+        for one in made[-1][:2]:
+            same = (one.mel == first.mel)[0].all(0).cpu().tolist()
+            assert all(same[:160]), "the word before"
+            assert all(same[-160:]), "the word after"
+            assert not any(same[200:350]), "the word between"
+    check_alike(made[1], made[0])
 
 
 @pytest.mark.parametrize("version", ["v2ProPlus", pytest.param("v3", marks=pytest.mark.slow), "v4"])

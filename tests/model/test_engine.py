@@ -19,12 +19,14 @@ from model.carrier import CARRIER
 from model.checkpoint import random_model
 from model.decode import SLOTS, token_bound
 from model.engine import REPEATED_TOKENS, TOKENS_PER_PHONE, Engine, Reference, _without_rumble
-from model.pronunciation import UNHEARD
+from model.pronunciation import UNHEARD, Pronunciation
 from model.s1 import POSITIONS
 from model.sampling import SHORTEST, Sampling
 from model.speaking import Rendering, Request, Sample
+from model.text import speak_text
 from model.windows import Line
 
+DEMO = Path(__file__).parents[2] / "demo" / "voice.flac"
 PHONES = ("HH", "AH0", "L", "OW1", ",", "W", "ER1", "L", "D", ".")
 POOL = [
     Request(PHONES, 1),
@@ -165,7 +167,8 @@ def test_many_lines_together_sound_as_alone(engine: Engine, voice: Reference) ->
         alone = [stage.speak([line], voice, sampling)[0] for line in lines]
         packed = stage.speak(lines, voice, sampling, 4)
         other = stage.speak(lines[3:], voice, sampling, 4)
-    for made, expected in zip([*packed, *other], [*alone, *alone[3:]], strict=True):
+    pairs = zip([*packed, *other], [*alone, *alone[3:]], strict=True)
+    for made, expected in ((one.audio, other.audio) for one, other in pairs):
         assert made.shape == expected.shape
         for part in (slice(None), slice(-4800, None)):
             error = (made - expected)[part].norm() / expected[part].norm()
@@ -422,3 +425,39 @@ def test_rumble_under_the_voice_is_left_out_and_nothing_moves() -> None:
     assert np.abs(clean - voice)[inner].max() < 0.15
     assert clean.dtype == np.float32
     assert len(_without_rumble(voice[:10], rate)) == 10
+
+
+def test_a_stretch_is_mended_and_the_rest_stays(tmp_path: Path) -> None:
+    """By the voice that is shipped, of whose tokens it is known how they sound."""
+    engine = Engine.load(precision="f32")
+    assert engine.mends
+    voice = engine.reference([Sample(*soundfile.read(DEMO, dtype="float32"))])
+    text = "It rained, and nobody came, so we left."
+    request = Request(speak_text(text).phones, 1)
+    fine = replace(Sampling(), steps=2)
+    (first,) = engine.render([request], voice, fine)
+    frames = first.mel.shape[2]
+    comma = [n for n, phone in enumerate(request.phones) if phone == ","]
+    at = float(first.times[comma[0] + 4, 0]) / 50  # in the second clause
+    flawed = replace(first, pronunciation=Pronunciation(99.0, at, 0.0, 0.0))
+    other = replace(fine, top_k=20, temperature=1.5)
+    again = [replace(request, seed=seed, earlier=flawed) for seed in (2, 3)]
+    made = engine.render([*again, request], voice, other)
+    for one, number in zip(made, (2, 3), strict=False):
+        assert not np.array_equal(one.tokens, first.tokens), f"seed {number} mended nothing"
+        same = [bool((x == y).all()) for x, y in zip(one.mel[0].T, first.mel[0].T, strict=False)]
+        kept = same.index(False) if False in same else len(same)
+        assert kept > 30, "the first clause is as it was"
+        assert kept / 93.75 < at, "the trouble is not"
+        end = torch.equal(one.mel[..., -30:], first.mel[..., -30:])
+        assert end, "the last clause is as it was"
+        assert one.times.shape == first.times.shape
+        assert abs(one.mel.shape[2] - frames) < frames / 3
+    assert not np.array_equal(made[0].tokens, made[1].tokens)
+    check_same(engine.render(again[:1], voice, other)[0], made[0])
+    # What is not wrong by its words, or can't be cut, is said anew as a whole.
+    useless = (first, replace(flawed, complete=False), replace(flawed, times=first.times[:0]))
+    whole = [replace(again[0], earlier=earlier) for earlier in (None, *useless)]
+    plain, *others = engine.render(whole, voice, other)
+    for one in others:
+        check_same(one, plain)

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.device import CPU
-from model.overlap import Said, ahead, overlapped, single_threaded, sounded
+from model.overlap import Part, ahead, overlapped, single_threaded, sounded
 from model.speaking import Semantics
+from model.windows import Line
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -130,18 +131,21 @@ def test_an_error_ahead_is_the_callers() -> None:
 def test_lines_are_spoken_in_groups_on_a_gpu(rows: int) -> None:
     """A device of which PyTorch knows nothing more: the grouping is the same on a CPU."""
     sizes: list[int] = []
-    said = [(number, Semantics(np.zeros(number % 4, np.int16), True)) for number in range(20)]
+    nothing = Semantics(np.zeros(0, np.int16), True)
 
-    def speak(some: Sequence[Said]) -> list[int]:
-        assert all(len(one.tokens) for _, one in some), "there is nothing to be spoken"
-        sizes.append(len(some))
-        return [-number for number, _ in some]
+    def part(number: int) -> Part:
+        line = Line(torch.zeros(1, 3), torch.zeros(2), number) if number % 4 else None
+        return Part(number, nothing, line, number % 4)
 
-    def finish(one: Said, sound: int | None) -> tuple[int, int | None]:
-        return one[0], sound
+    def speak(lines: Sequence[Line]) -> list[int]:
+        sizes.append(len(lines))
+        return [-line.seed for line in lines]
+
+    def finish(one: Part, sound: int | None) -> tuple[int, int | None]:
+        return one.number, sound
 
     device = replace(CPU, rows=rows)
-    made = list(sounded(iter(said), speak, finish, device, 2))
+    made = list(sounded(map(part, range(20)), speak, finish, device, 2))
     expected = [(number, -number if number % 4 else None) for number in range(20)]
     assert sorted(made, key=lambda one: one[0]) == expected
     assert max(sizes) == (1 if rows == 1 else 5), "of 6 lines a fourth has no tokens"

@@ -2,14 +2,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from model.pronunciation import Pronunciation
 from model.sampling import Sampling
 from model.speaking import Rendering
 from storage.objects import ObjectStore
 from tasks.gate import Gate
-from tasks.render import ATTEMPTS, RETRY_TOP_K, Line, render_takes
+from tasks.render import ATTEMPTS, MENDS, RETRY_TOP_K, Line, render_takes
 from tasks.takes import decode_take, take_key
 
 PHONES = ("HH", "AH0", "L", "OW1", ".")
+# Words that are lost, more or less.
+WORDS = {
+    name: Pronunciation(lost, 0.1, 0.0, 0.0)
+    for name, lost in {"clear": 1.0, "lost 2": 30.0, "lost 3": 45.0, "lost 4": 60.0}.items()
+}
 
 
 @dataclass
@@ -21,20 +27,25 @@ class Scripted:
     batches: list[list[tuple[str, ...]]] = field(default_factory=list)
     seeds: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
     candidates: list[int] = field(default_factory=list)
+    mends: bool = False
+    earlier: list[Rendering | None] = field(default_factory=list)
 
     def render(self, requests, reference, sampling, on_done):
         self.batches.append([request.phones for request in requests])
         self.candidates.append(sampling.top_k)
         for number, request in enumerate(requests):
+            self.earlier.append(request.earlier)
             seeds = self.seeds.setdefault(request.phones, [])
             if request.seed not in seeds:
                 seeds.append(request.seed)
             outcome = self.outcomes[request.phones][len(seeds) - 1]
             if outcome == "error":
                 raise ValueError("no such phone")
-            samples = 9600 if outcome == "good" else 9600 * (1 + len(seeds))
+            samples = 9600 if outcome != "bad" else 9600 * (1 + len(seeds))
             audio = np.full(samples, 0.1 * len(seeds), np.float32)
-            on_done(number, Rendering(audio, np.zeros(3, np.int16), outcome == "good"))
+            tokens = np.zeros(3, np.int16)
+            made = Rendering(audio, tokens, not outcome.startswith("bad"), WORDS.get(outcome))
+            on_done(number, made)
 
 
 def render(engine, tmp_path):
@@ -110,3 +121,25 @@ def test_another_try_has_more_to_choose_from(tmp_path):
     render(engine, tmp_path)
     assert engine.candidates[0] == Sampling().top_k == 1
     assert set(engine.candidates[1:]) == {RETRY_TOP_K}
+
+
+def test_the_clearest_so_far_is_mended(tmp_path):
+    engine = Scripted({PHONES: ["lost 3", "lost 4", "lost 2", "clear"]}, mends=True)
+    takes, told, _ = render(engine, tmp_path)
+    assert told == [(PHONES, 4, "")], "an engine that mends may try more often"
+    assert ATTEMPTS + MENDS >= 4
+    lost = [earlier and earlier.pronunciation.lost for earlier in engine.earlier]
+    assert lost == [None, 45.0, 45.0, 30.0]
+    assert takes[PHONES].measures["lost"] == 1.0
+
+
+def test_what_ended_is_clearer_than_what_did_not(tmp_path):
+    engine = Scripted({PHONES: ["bad", "lost 4", "bad", "clear"]}, mends=True)
+    render(engine, tmp_path)
+    assert [earlier and earlier.complete for earlier in engine.earlier] == [None, False, True, True]
+
+
+def test_an_engine_that_cannot_mend_is_given_nothing_earlier(tmp_path):
+    engine = Scripted({PHONES: ["lost 3"] * ATTEMPTS})
+    render(engine, tmp_path)
+    assert engine.earlier == [None] * ATTEMPTS
