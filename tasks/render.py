@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from model.sampling import Sampling
     from model.speaking import Characters, Rendering, VoiceEngine
 
-ATTEMPTS = 3  # the first rendering and two more with other seeds,
-MENDS = 2  # and as many more where an engine only has to mend what went wrong: a fourth of the work
+ATTEMPTS = 3  # the first rendering and two more with other seeds
 RETRY_TOP_K = 5  # candidates for a token in those two: with one, another seed says the same again
 
 log = logging.getLogger(__name__)
@@ -104,8 +103,7 @@ def render_takes(
 
         engine.render(requests, reference, varied(sampling) if attempt else sampling, keep)
 
-    more = MENDS if engine.mends else 0
-    return choose_takes(lines, speak, engine.sample_rate, store, on_take, gate, more)
+    return choose_takes(lines, speak, engine.sample_rate, store, on_take, gate)
 
 
 def choose_takes(
@@ -115,12 +113,9 @@ def choose_takes(
     store: ObjectStore,
     on_take: Callable[[AnyLine, Take], None],
     gate: Gate,
-    more: int = 0,
 ) -> dict[str, str]:
     """The same for any way to speak: `speak(attempt, lines, told)` renders lines for the first
-    time (attempt 0) or once more, and calls `told(number, rendering)` as each of them is done. It
-    is called ATTEMPTS times at most, and so many `more`."""
-    attempts = ATTEMPTS + more
+    time (attempt 0) or once more, and calls `told(number, rendering)` as each of them is done."""
     tries: dict[str, list[Take]] = {line.key: [] for line in lines}
     waiting = {line.key: line for line in lines}
     failures: dict[str, str] = {}
@@ -136,12 +131,12 @@ def choose_takes(
     def done(line: AnyLine, rendering: "Rendering") -> None:
         made = tries[line.key]
         made.append(_take(rendering, sample_rate, line, len(made) + 1, gate))
-        if made[-1].verdict != "suspect" or len(made) == attempts:
+        if made[-1].verdict != "suspect" or len(made) == ATTEMPTS:
             settle(line)
         else:
             log.info("take %s, attempt %d: %s", line.key, len(made), made[-1].problem)
 
-    for attempt in range(attempts):
+    for attempt in range(ATTEMPTS):
         failures |= refused_lines(
             list(waiting.values()),
             lambda line: line,
