@@ -276,34 +276,31 @@ class Engine:
         yield from sounded(parts, speak, finish, self._device, threads)
 
     def _part(self, number: int, said: Semantics, request: Request) -> Part:
-        """What is to be spoken of what S1 says to a request: all, or the stretch by which an
+        """What is to be spoken of what S1 says to a request: all of it, or a stretch by which an
         earlier rendering is mended."""
+        kept, new = None, len(said.tokens)
+        earlier = request.earlier
+        if earlier is not None and (mended := self._spliced(said, request.phones, earlier)):
+            said = Semantics(mended.tokens, True)
+            new = len(mended.tokens) - mended.before - mended.after
+            share = earlier.mel.shape[2] / len(earlier.tokens)
+            before = round(mended.before * share)
+            after = round((len(earlier.tokens) - mended.after) * share)
+            kept = Kept(earlier.mel[..., :before], earlier.mel[..., after:])
+        codes = torch.from_numpy(said.tokens.astype(np.int64))[None]
         phones = torch.tensor(phone_ids(self._spoken(request).phones))
-        spliced, earlier = None, request.earlier
-        if earlier is not None and earlier.complete and said.complete:
-            spliced = self._spliced(said, request.phones, earlier)
-        if spliced is None or earlier is None:
-            codes = torch.from_numpy(said.tokens.astype(np.int64))[None]
-            line = Line(codes, phones, request.seed) if len(said.tokens) else None
-            return Part(number, said, line, len(said.tokens))
-        frames, count = earlier.mel.shape[2], len(earlier.tokens)
-        before, after = (
-            round(kept * frames / count) for kept in (spliced.before, count - spliced.after)
-        )
-        kept = Kept(earlier.mel[..., :before], earlier.mel[..., after:])
-        codes = torch.from_numpy(spliced.tokens.astype(np.int64))[None]
-        line = Line(codes, phones, request.seed, kept)
-        fresh = len(spliced.tokens) - spliced.before - spliced.after
-        return Part(number, Semantics(spliced.tokens, True), line, fresh)
+        line = Line(codes, phones, request.seed, kept) if len(said.tokens) else None
+        return Part(number, said, line, new)
 
     def _spliced(
         self, said: Semantics, phones: tuple[str, ...], earlier: Rendering
     ) -> Splice | None:
         """How what S1 says now mends an earlier rendering; None where all of it has to be new."""
-        if not self.mends or earlier.mel is None or earlier.pronunciation is None:
+        heard = earlier.pronunciation
+        if not (self.mends and said.complete and earlier.complete) or heard is None:
             return None
-        trouble = troubled(earlier.pronunciation, earlier.times, phones)
-        if trouble is None or earlier.pronunciation.worst.doubt <= 1.0:  # it was not the words
+        trouble = troubled(heard, earlier.times, phones)
+        if trouble is None or heard.worst.doubt <= 1.0:  # it was not the words
             return None
         return splice(earlier.tokens, said.tokens, phones, trouble, self._log_probs)
 
