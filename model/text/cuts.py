@@ -49,7 +49,9 @@ def split_long(text: str, longest: int = _LONGEST) -> list[str]:
 
 def _parts(text: str, marks: str) -> list[str]:
     """`text` cut after each of `marks` that is not inside a number."""
-    return re.findall(rf"(?:{_INSIDE_NUMBER}|[^{marks}])*+[{marks}]|.+\Z", text, re.DOTALL)
+    # Without a possessive repetition, which Python before 3.11.5 gets wrong.
+    part = rf"(?:{_INSIDE_NUMBER}|[^{marks}])*(?!{_INSIDE_NUMBER})[{marks}]|.+\Z"
+    return re.findall(part, text, re.DOTALL)
 
 
 def _clauses(text: str) -> list[str]:

@@ -45,6 +45,7 @@ class Counting:
         self.content_hash = self.engine.content_hash
         self.reference = self.engine.reference
         self.hearing = self.engine.hearing
+        self.mends = self.engine.mends
         self.voice_vector = self.engine.voice_vector
 
     def render(self, requests, reference, sampling, on_done):

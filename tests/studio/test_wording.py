@@ -166,9 +166,10 @@ def test_every_reason_to_listen_is_said_in_chinese(root: Path) -> None:
     reasons = [*said_in(gate, REASONS), *said_in(root / "tasks" / "dub_fit.py", REASONS)]
     # In the gate, some stand in a table, and some say why nothing could be told.
     for node in ast.walk(ast.parse(gate.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Tuple) and len(node.elts) == 4:
-            reasons.append(literal(node.elts[3]))
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "unsure":
+        name = getattr(node.targets[0], "id", "") if isinstance(node, ast.Assign) else ""
+        if name == "reasons" and isinstance(node.value, ast.Dict):
+            reasons += [literal(value) for value in node.value.values]
+        if name == "unsure":
             reasons.append(literal(node.value))
     reasons = [reason for reason in reasons if reason]
     assert len(reasons) >= 18 and "clipped" in reasons
